@@ -1,0 +1,1 @@
+"""The controller: decides for the fleet. Never imports the node executor."""

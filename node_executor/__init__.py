@@ -1,0 +1,1 @@
+"""The node executor: acts on one node. Never imports the controller."""
