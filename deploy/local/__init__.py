@@ -1,0 +1,1 @@
+"""A whole fleet on one machine: embedded Redis, virtual nodes, the demo."""
