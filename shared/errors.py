@@ -54,6 +54,12 @@ class ConflictError(FleetError):
     kind = "conflict"
 
 
+class AlreadyExistsError(ConflictError):
+    """The name or idempotency key is already taken by something else."""
+
+    kind = "already_exists"
+
+
 class IllegalTransitionError(ConflictError):
     """No row of the state table allows this."""
 
