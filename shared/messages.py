@@ -159,7 +159,7 @@ class Schedule(Model):
     id: str
     state: ScheduleState
     phase: Phase
-    update: UpdateSpec
+    update: UpdateSpec | None = None  #: None: a rollback away from something that no journaled update installed
     node_id: str = ""
     order_id: str = ""
     rollout_id: str = ""
