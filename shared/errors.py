@@ -100,6 +100,13 @@ class ImageTooLargeError(ImageError):
     kind = "image_too_large"
 
 
+class SourceChangedError(ImageError):
+    """The image at the source changed while it was being fetched."""
+
+    kind = "source_changed"
+    retriable = True
+
+
 class IncompatibleImageError(ImageError):
     """The image is not for this kind of node."""
 
@@ -183,6 +190,13 @@ class SourceUnreachableError(TransportError):
     """The image's source cannot be reached."""
 
     kind = "source_unreachable"
+
+
+class SourceRefusedError(TransportError):
+    """The source answers, but does not hand the image out; asking again does not help."""
+
+    kind = "source_refused"
+    retriable = False
 
 
 class ShortBodyError(TransportError):
