@@ -63,7 +63,7 @@ class Target:
     schedule_id: str = ""  #: sched-YYYYMMDD-NNN, given by the store at creation; the node has an id of its own
     attempts: int = 0  #: UPDATE orders sent so far
     phase: Phase | None = None  #: as last reported
-    heard_at: datetime | None = None  #: when its latest event was taken in
+    heard_seq: int = 0  #: sequence number of the node's latest event about this turn; earlier phases are old news
     ordered_at: datetime | None = None
     accepted_at: datetime | None = None
     finished_at: datetime | None = None
