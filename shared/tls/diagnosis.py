@@ -1,7 +1,8 @@
 """Why a connection does not come about. gRPC only says UNAVAILABLE; this asks again, step by step.
 
 Order: own files, name resolution, TCP, TLS handshake, and the server's answer after it: under TLS 1.3 a server
-refuses a client's certificate only after the client's handshake is over (RFC 8446, section 4.4.2.4 and appendix E).
+refuses a client's certificate only after the client's handshake is over (RFC 8446, section 2). Most servers then
+send an alert that says why; a gRPC server just closes the connection, so the cause is inferred from both certificates.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import socket
 import ssl
 from datetime import datetime
+
+from cryptography import x509
 
 from shared.errors import FleetError, InputError, TlsError, TransportError
 from shared.tls.files import TlsFiles, check_files
@@ -28,14 +31,19 @@ _FOREIGN = (
     "use the ca.crt of the fleet that the server belongs to; if it is the right one, somebody else answers there",
 )
 
+_OTHER_CA = "use a certificate of the CA that issued the server's"
+_NONE_SHOWN = (
+    "the server demands a client certificate and none was shown",
+    "name the certificate and key of an identity of the fleet",
+)
+
 #: Alerts of RFC 8446 section 6.2 as OpenSSL spells them, in the order in which they are looked for.
 _ALERTS = (
-    ("CERTIFICATE_REQUIRED", "the server demands a client certificate", "name a certificate and its key"),
-    ("CERTIFICATE_EXPIRED", "the server says that the client certificate has expired", "issue a new certificate"),
-    ("UNKNOWN_CA", "the server does not know the CA of the client certificate", "use a certificate of the server's CA"),
-    ("BAD_CERTIFICATE", "the server refuses the client certificate", "use a certificate of the server's CA"),
-    ("CERTIFICATE_UNKNOWN", "the server refuses the client certificate", "use a certificate of the server's CA"),
-    ("HANDSHAKE_FAILURE", "the server refuses the handshake", "name a certificate and its key"),
+    ("CERTIFICATE_REQUIRED", *_NONE_SHOWN),
+    ("CERTIFICATE_EXPIRED", "the server says that the client certificate has expired", "compare the machines' clocks"),
+    ("UNKNOWN_CA", "the server does not know the CA of the client certificate", _OTHER_CA),
+    ("BAD_CERTIFICATE", "the server refuses the client certificate", _OTHER_CA),
+    ("CERTIFICATE_UNKNOWN", "the server refuses the client certificate", _OTHER_CA),
     ("WRONG_VERSION_NUMBER", "the server does not speak TLS on this port", "check the port"),
 )
 
@@ -120,24 +128,45 @@ def _handshake(address: str, plain: socket.socket, files: TlsFiles, name: str) -
     failed = f"cannot open TLS to {address}"
     try:
         with _context(files).wrap_socket(plain, server_hostname=name) as secure:
-            # The answer to our certificate comes with the first bytes: HTTP/2 settings if it was taken, else an alert.
-            if not secure.recv(1):
-                raise TlsError(f"{failed}: the server hung up after the handshake", cure=_HUNG_UP)
+            # The answer to our certificate comes with the first bytes: HTTP/2 settings if it was taken.
+            server = secure.getpeercert(binary_form=True) or b""
+            try:
+                answer = secure.recv(1)
+            except (ssl.SSLEOFError, ConnectionError):
+                answer = b""
+            if not answer:
+                raise _from_silence(failed, files, x509.load_der_x509_certificate(server))
     except ssl.SSLCertVerificationError as error:
         cause, cure = _VERIFY.get(error.verify_code, _FOREIGN)
         detail = f" ({error.verify_message.rstrip('.')})" if error.verify_message else ""
         raise TlsError(f"{failed}: {cause.format(ca=files.ca)}{detail}", cure=cure) from error
+    except (ssl.SSLEOFError, ConnectionError) as error:
+        raise TlsError(
+            f"{failed}: the server hung up in the middle of the handshake", cure="check the port and the server's log"
+        ) from error
     except ssl.SSLError as error:
         raise _from_alert(failed, error) from error
     except TimeoutError as error:
         raise TransportError(
             f"cannot reach {address}: it accepts connections, but does not answer", cure="restart the service there"
         ) from error
-    except OSError as error:
-        raise TlsError(f"{failed}: the server hung up: {error.strerror or error}", cure=_HUNG_UP) from error
 
 
-_HUNG_UP = "check the port; if it is the right one, use a certificate of the server's CA"
+def _from_silence(failed: str, files: TlsFiles, server: x509.Certificate) -> TlsError:
+    """Say why a server hung up without an alert right after a handshake in which we trusted it."""
+    if files.cert is None:
+        return TlsError(f"{failed}: {_NONE_SHOWN[0]}", cure=_NONE_SHOWN[1])
+    ours = x509.load_pem_x509_certificate(files.cert.read_bytes())
+    if ours.issuer != server.issuer:
+        return TlsError(
+            f"{failed}: the server does not know the CA of {files.cert} ({ours.issuer.rfc4514_string()}); "
+            f"its own is {server.issuer.rfc4514_string()}",
+            cure=_OTHER_CA,
+        )
+    return TlsError(
+        f"{failed}: the server refuses certificate {files.cert} and does not say why",
+        cure="compare the clocks of both machines, then look into the server's log",
+    )
 
 
 def _from_alert(failed: str, error: ssl.SSLError) -> TlsError:
@@ -145,4 +174,4 @@ def _from_alert(failed: str, error: ssl.SSLError) -> TlsError:
     for alert, cause, cure in _ALERTS:
         if alert in reason:
             return TlsError(f"{failed}: {cause}", cure=cure)
-    return TlsError(f"{failed}: {reason.lower().replace('_', ' ')}", cure=_HUNG_UP)
+    return TlsError(f"{failed}: {reason.lower().replace('_', ' ')}", cure="check the port and the server's log")

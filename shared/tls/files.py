@@ -80,7 +80,7 @@ def _check_times(what: str, path: Path, certificate: x509.Certificate, now: date
     if now > ends:
         raise TlsError(
             f"cannot use {what} {path}: it expired on {ends:%Y-%m-%d at %H:%M:%S} UTC",
-            cure=f"{_REISSUE}; if the date above lies ahead, set this machine's clock",
+            cure=f"{_REISSUE}; if that is still to come, set this machine's clock",
         )
     if now < starts:
         raise TlsError(
