@@ -33,3 +33,8 @@ def orders_queue(node_id: str) -> str:
 def work_list(queue: str) -> str:
     """Return the list that holds messages received from ``queue`` and not yet acknowledged."""
     return f"{queue}:work"
+
+
+def dead_list(queue: str) -> str:
+    """Return the short list that keeps the last messages of ``queue`` which nobody can read."""
+    return f"{queue}:dead"
