@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 
-from shared.errors import FleetError, NotAllowedError
+from shared.errors import NotAllowedError
 from shared.tls.identity import Role, peer_identity
+from shared.wire import abort
 
 #: Every party with a certificate of the fleet.
 ANYBODY: frozenset[Role] = frozenset(Role)
 
-#: How a refusal is told to the caller; it must end the call.
-Abort = Callable[[grpc.ServicerContext, FleetError], NoReturn]
 #: The stubs know type arguments that the class itself does not take.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-
-
-def _plain_abort(context: grpc.ServicerContext, error: FleetError) -> NoReturn:
-    context.abort(grpc.StatusCode.PERMISSION_DENIED, error.message)
-    raise AssertionError("abort always raises")
 
 
 def _check(context: grpc.ServicerContext, method: str, roles: frozenset[Role]) -> None:
@@ -34,9 +29,8 @@ def _check(context: grpc.ServicerContext, method: str, roles: frozenset[Role]) -
 
 
 class _RoleGuard(grpc.ServerInterceptor):
-    def __init__(self, allowed: Mapping[str, Collection[Role]], abort: Abort) -> None:
+    def __init__(self, allowed: Mapping[str, Collection[Role]]) -> None:
         self._allowed = allowed
-        self._abort = abort
 
     def intercept_service(
         self,
@@ -55,12 +49,14 @@ class _RoleGuard(grpc.ServerInterceptor):
         kind += "stream" if handler.response_streaming else "unary"
         behaviour = getattr(handler, kind)
 
-        def checked(request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - any message of any service
+        # Wraps carries gRPC's marks over: a health watch must not hold a thread, and gets a third argument instead.
+        @functools.wraps(behaviour)
+        def checked(request: Any, context: grpc.ServicerContext, *more: Any) -> Any:  # noqa: ANN401 - any message
             try:
                 _check(context, method, roles)
             except NotAllowedError as error:
-                self._abort(context, error)
-            return behaviour(request, context)
+                abort(context, error)
+            return behaviour(request, context, *more)
 
         make: Callable[..., Handler] = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(
@@ -68,12 +64,11 @@ class _RoleGuard(grpc.ServerInterceptor):
         )
 
 
-def require_role(allowed: Mapping[str, Collection[Role]], abort: Abort = _plain_abort) -> grpc.ServerInterceptor:
-    """Return an interceptor that lets only the listed roles pass.
+def require_role(allowed: Mapping[str, Collection[Role]]) -> grpc.ServerInterceptor:
+    """Return an interceptor that lets only the listed roles pass, and tells everybody else why not.
 
     Args:
         allowed: roles by full service name (``maticos.v1.NodeService``) or by method
             (``maticos.v1.NodeService/GetHealth``, which wins over its service); what is not listed is refused.
-        abort: ends a refused call; the default answers PERMISSION_DENIED with the sentence alone.
     """
-    return _RoleGuard(dict(allowed), abort)
+    return _RoleGuard(dict(allowed))

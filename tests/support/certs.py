@@ -40,9 +40,11 @@ def bundle(path: Path, *authorities: DevelopmentCa) -> Path:
 
 
 @contextmanager
-def grpc_server(files: TlsFiles, allowed: Mapping[str, Collection[Role]] | None = None) -> Iterator[str]:
+def grpc_server(
+    files: TlsFiles, allowed: Mapping[str, Collection[Role]] | None = None, *, threads: int = 4
+) -> Iterator[str]:
     """Run a real mTLS gRPC server with the standard health service; yield its address."""
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         guard = [require_role(allowed)] if allowed is not None else []
         server = grpc.server(pool, interceptors=guard, options=SERVER_OPTIONS)
         service = health.HealthServicer()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shared.errors import TlsError, TransportError
 from shared.pki import DevelopmentCa
-from shared.tls import Role, TlsFiles, diagnose
+from shared.tls import Role, TlsFiles, diagnose, open_channel
+from shared.wire import error_from_rpc
 from tests.support.certs import HEALTH_SERVICE, ask_health, bundle, days_ago, expired, grpc_server, old_ca
 
 SERVING = 1
@@ -137,7 +139,35 @@ def test_only_listed_roles_may_call(
         try:
             outcome: object = ask_health(address, files)
         except grpc.RpcError as error:
-            outcome = (error.code(), error.details())
+            outcome = (error.code(), error_from_rpc(error).message)
 
     sentence = f"cannot call {HEALTH_SERVICE}/Check as {role} caller: {refusal}"
     assert outcome == ((grpc.StatusCode.PERMISSION_DENIED, sentence) if refusal else SERVING)
+
+
+def test_a_guarded_stream_is_refused_too(tmp_path: Path) -> None:
+    ours = DevelopmentCa.create(tmp_path / "ours")
+    node, alice = ours.issue(Role.NODE, "node-1"), ours.issue(Role.USER, "alice")
+
+    with grpc_server(node, {HEALTH_SERVICE: {Role.NODE}}) as address, open_channel(address, alice) as channel:
+        answers = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        with pytest.raises(grpc.RpcError) as refused:
+            next(answers)
+
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_guarded_watchers_leave_the_only_thread_free(tmp_path: Path) -> None:
+    ours = DevelopmentCa.create(tmp_path / "ours")
+    node, alice = ours.issue(Role.NODE, "node-1"), ours.issue(Role.USER, "alice")
+
+    with (
+        grpc_server(node, {HEALTH_SERVICE: {Role.USER}}, threads=1) as address,
+        open_channel(address, alice) as channel,
+    ):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        watched = next(watch).status
+        asked = ask_health(address, alice)
+        watch.cancel()
+
+    assert (watched, asked) == (SERVING, SERVING)
