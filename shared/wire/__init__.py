@@ -26,7 +26,7 @@ from shared.wire.models import (
     window_to_proto,
 )
 from shared.wire.server import ErrorInterceptor, abort
-from shared.wire.status import ERROR_METADATA_KEY, detail_of, error_from_rpc, status_code
+from shared.wire.status import ERROR_METADATA_KEY, detail_of, error_from_rpc, has_detail, status_code
 
 __all__ = [
     "ERROR_METADATA_KEY",
@@ -36,6 +36,7 @@ __all__ = [
     "error_from_rpc",
     "facts_from_proto",
     "facts_to_proto",
+    "has_detail",
     "health_from_proto",
     "health_to_proto",
     "instant_from_proto",

@@ -96,6 +96,11 @@ def _detail_in(error: grpc.RpcError) -> pb.ErrorDetail | None:
     return None
 
 
+def has_detail(error: grpc.RpcError) -> bool:
+    """Whether the other side itself named the error; otherwise the call may never have reached it."""
+    return _detail_in(error) is not None
+
+
 def error_from_rpc(error: grpc.RpcError) -> FleetError:
     """Return the error that the server raised, or the nearest one that the bare status allows.
 

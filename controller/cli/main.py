@@ -1,0 +1,81 @@
+"""The entry point: runs a command, and turns whatever it raises into stderr and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from controller.cli.exits import Ended, Exit, of_error
+from controller.cli.tree import root
+from shared.errors import FleetError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run osctl and exit."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run osctl and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a symbol gets a replacement, not a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        result = root().main(arguments, prog_name="osctl", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would flush once more at exit, and complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE_CLOSED
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
+        return _explain(error, as_json=_wants_json(arguments))
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def _explain(error: BaseException, *, as_json: bool) -> int:
+    """Say on stderr what ended the command, and return the exit code for it."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message())
+            return Exit.USAGE
+        case click.ClickException():
+            message = error.format_message().rstrip(".")
+            return _complain(Exit.USAGE, "invalid_input", message, _usage_cure(error), as_json=as_json)
+        case FleetError():
+            return _complain(of_error(error), error.kind, error.message, error.cure, as_json=as_json)
+        case Ended():
+            return _complain(error.code, error.code.name.lower(), error.message, error.cure, as_json=as_json)
+        case click.Abort() | KeyboardInterrupt():
+            return _complain(Exit.INTERRUPTED, "interrupted", "interrupted", "", as_json=as_json)
+    if os.environ.get("OSCTL_DEBUG"):
+        sys.excepthook(type(error), error, error.__traceback__)
+    message = f"osctl met an unexpected {type(error).__name__}: {error}"
+    cure = "run it again with OSCTL_DEBUG=1 and report what it prints"
+    return _complain(Exit.BUG, "internal", message, cure, as_json=as_json)
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether errors are for scripts; asked before parsing, which itself can fail."""
+    flat = " ".join(arguments).replace("=", " ")
+    return any(form in f" {flat} " for form in (" -o json ", " --output json ", " -ojson "))
+
+
+def _usage_cure(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"see {context.command_path} --help" if context is not None else "see osctl --help"
+
+
+def _complain(code: Exit, kind: str, message: str, cure: str, *, as_json: bool) -> int:
+    if as_json:
+        document = {"error": {"kind": kind, "message": message, "cure": cure, "exit_code": int(code)}}
+        click.echo(json.dumps(document, ensure_ascii=False), err=True)
+    else:
+        click.echo(f"error: {message}", err=True)
+        if cure:
+            click.echo(f"cure: {cure}", err=True)
+    return code
