@@ -1,0 +1,172 @@
+"""Rollouts with their waves and targets: one aggregate, guarded by one version.
+
+Who changes any part of a rollout raises its version, so of two controllers that decided from the same rows one is
+told (``StaleVersionError``) and decides again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
+
+from controller.rollout.model import Rollout, Target, Wave
+from controller.store.chunks import chunks
+from controller.store.rows import rollout_row, target_from, target_row, wave_from, wave_row
+from controller.store.tables import rollouts, targets, waves
+from shared.errors import NotFoundError, StaleVersionError
+from shared.states import TargetState
+
+
+class Rollouts:
+    """The rollouts on one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def insert(self, rollout: Rollout) -> Rollout:
+        """Store a new rollout with its waves and targets; return it with version 1.
+
+        Raises:
+            ConflictError: its id or idempotency key is taken, or a node is not registered.
+        """
+        row = rollout_row(rollout) | {"version": 1, "lease_owner": ""}
+        self._connection.execute(rollouts.insert(), row)
+        if rollout.waves:
+            self._connection.execute(waves.insert(), [wave_row(rollout.id, wave) for wave in rollout.waves])
+        if rollout.targets:
+            self._connection.execute(targets.insert(), [target_row(rollout.id, each) for each in rollout.targets])
+        return replace(rollout, version=1)
+
+    def get(self, rollout_id: str) -> Rollout:
+        """Return one rollout with all its waves and targets.
+
+        Raises:
+            NotFoundError: there is no such rollout.
+        """
+        found = self._load(rollouts.c.id == rollout_id)
+        if not found:
+            raise NotFoundError(f"cannot find rollout {rollout_id}", cure="see osctl rollout list")
+        return found[0]
+
+    def by_key(self, idempotency_key: str) -> Rollout | None:
+        """Return the rollout that was created under ``idempotency_key``, if any."""
+        found = self._load(rollouts.c.idempotency_key == idempotency_key)
+        return found[0] if found else None
+
+    def list(self, *, limit: int = 0, direct: bool | None = None) -> Sequence[Rollout]:
+        """Return whole rollouts, newest first; 0: all; ``direct`` chooses one sort, None both."""
+        wanted = select(rollouts.c.id).order_by(rollouts.c.created_at.desc(), rollouts.c.id.desc())
+        if direct is not None:
+            wanted = wanted.where(rollouts.c.direct == direct)
+        if limit:
+            wanted = wanted.limit(limit)
+        ids = self._connection.execute(wanted).scalars().all()
+        by_id = {each.id: each for part in chunks(ids) for each in self._load(rollouts.c.id.in_(part))}
+        return [by_id[rollout_id] for rollout_id in ids]
+
+    def active(self) -> Sequence[str]:
+        """Return the ids of the rollouts that are not settled, oldest first: what the engine has to look at."""
+        query = select(rollouts.c.id).where(rollouts.c.settled.is_(False))
+        return self._connection.execute(query.order_by(rollouts.c.created_at, rollouts.c.id)).scalars().all()
+
+    def save(self, rollout: Rollout, *, seen: Rollout) -> Rollout:
+        """Write what differs between ``rollout`` and ``seen``, as it was loaded; return it with its new version.
+
+        Waves and targets are neither added nor removed after ``insert``.
+
+        Raises:
+            StaleVersionError: somebody else saved it since ``seen`` was loaded; load and decide again.
+        """
+        where = (rollouts.c.id == rollout.id) & (rollouts.c.version == seen.version)
+        row = rollout_row(rollout) | {"version": seen.version + 1}
+        if self._connection.execute(update(rollouts).where(where).values(row)).rowcount == 0:
+            raise StaleVersionError(f"cannot save rollout {rollout.id}: its version is no longer {seen.version}")
+        waves_before, targets_before = set(seen.waves), {each.node_id: each for each in seen.targets}
+        for wave in rollout.waves:
+            if wave not in waves_before:
+                self._update_wave(rollout.id, wave)
+        for target in rollout.targets:
+            if target != targets_before.get(target.node_id):
+                self._update_target(rollout.id, target)
+        return replace(rollout, version=seen.version + 1)
+
+    def touch(self, rollout_ids: Sequence[str]) -> None:
+        """Raise the versions of these rollouts, which on PostgreSQL also locks their rows until the commit.
+
+        For ingest, which changes single targets: call it before they are read. Rows are taken in the order of their
+        ids, so that two transactions cannot lock each other out.
+        """
+        for rollout_id in sorted(rollout_ids):
+            raised = update(rollouts).where(rollouts.c.id == rollout_id).values(version=rollouts.c.version + 1)
+            self._connection.execute(raised)
+
+    def counts(self, rollout_ids: Sequence[str]) -> dict[str, dict[TargetState, int]]:
+        """Return how many targets of each rollout are in each state that occurs, counted from the rows."""
+        found: dict[str, dict[TargetState, int]] = {rollout_id: {} for rollout_id in rollout_ids}
+        for part in chunks(rollout_ids):
+            query = select(targets.c.rollout_id, targets.c.state, func.count().label("n"))
+            query = query.where(targets.c.rollout_id.in_(part)).group_by(targets.c.rollout_id, targets.c.state)
+            for row in self._connection.execute(query):
+                found[row.rollout_id][row.state] = row.n
+        return found
+
+    def acquire_lease(self, rollout_id: str, owner: str, now: datetime, ttl: timedelta) -> bool:
+        """Take or renew the right to decide on a rollout until ``now + ttl``; False while another owner holds it.
+
+        The lease saves work; it is the version that keeps two controllers from both deciding.
+        """
+        free = or_(rollouts.c.lease_owner.in_(["", owner]), rollouts.c.lease_until <= now)
+        statement = update(rollouts).where(and_(rollouts.c.id == rollout_id, free))
+        taken = self._connection.execute(statement.values(lease_owner=owner, lease_until=now + ttl))
+        return taken.rowcount == 1
+
+    def release_leases(self, owner: str) -> None:
+        """Give back all that ``owner`` holds, for a quick take-over when a controller ends in good order."""
+        statement = update(rollouts).where(rollouts.c.lease_owner == owner)
+        self._connection.execute(statement.values(lease_owner="", lease_until=None))
+
+    def _load(self, condition: ColumnElement[bool]) -> Sequence[Rollout]:
+        rows = self._connection.execute(select(rollouts).where(condition)).all()
+        ids = [row.id for row in rows]
+        waves_of: defaultdict[str, list[Wave]] = defaultdict(list)
+        targets_of: defaultdict[str, list[Target]] = defaultdict(list)
+        for row in self._connection.execute(select(waves).where(waves.c.rollout_id.in_(ids)).order_by(waves.c.index)):
+            waves_of[row.rollout_id].append(wave_from(row))
+        query = select(targets).where(targets.c.rollout_id.in_(ids)).order_by(targets.c.rank)
+        for row in self._connection.execute(query):
+            targets_of[row.rollout_id].append(target_from(row))
+        return [_rollout(row, waves_of[row.id], targets_of[row.id]) for row in rows]
+
+    def _update_wave(self, rollout_id: str, wave: Wave) -> None:
+        where = (waves.c.rollout_id == rollout_id) & (waves.c.index == wave.index)
+        self._connection.execute(update(waves).where(where).values(wave_row(rollout_id, wave)))
+
+    def _update_target(self, rollout_id: str, target: Target) -> None:
+        where = (targets.c.rollout_id == rollout_id) & (targets.c.node_id == target.node_id)
+        self._connection.execute(update(targets).where(where).values(target_row(rollout_id, target)))
+
+
+def _rollout(row: Row[Any], its_waves: Sequence[Wave], its_targets: Sequence[Target]) -> Rollout:
+    return Rollout(
+        id=row.id,
+        name=row.name,
+        update=row.spec,
+        policy=row.policy,
+        waves=tuple(its_waves),
+        targets=tuple(its_targets),
+        created_by=row.created_by,
+        created_at=row.created_at,
+        state=row.state,
+        reason=row.reason,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        version=row.version,
+        idempotency_key=row.idempotency_key or "",
+        request_digest=row.request_digest,
+        direct=row.direct,
+    )
