@@ -188,7 +188,7 @@ class _Work:
         order = OrderDraft(
             id=self._new_id(),
             kind=kind,
-            node_id=target.node_id,
+            node_id=node_id,
             rollout_id=self._rollout.id,
             **values,  # type: ignore[arg-type]
         )
