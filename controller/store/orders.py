@@ -7,11 +7,11 @@ delays it until the claim has lapsed, and a withdrawal that comes second sees th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, case, or_, select, update
 
 from controller.rollout.model import OrderDraft, OrderRow, OrderState
 from controller.store.chunks import chunks
@@ -29,8 +29,9 @@ _UNANSWERED = (OrderState.PENDING, OrderState.PUBLISHED)
 class Orders:
     """The outbox on one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, lock: bool = False) -> None:
         self._connection = connection
+        self._lock = lock
 
     def add(self, drafts: Sequence[OrderDraft], now: datetime) -> list[Order]:
         """Number and store new orders, due at once; return them as they will travel, in the order given.
@@ -62,10 +63,11 @@ class Orders:
         return _order_row(row)
 
     def by_ids(self, order_ids: Collection[str]) -> dict[str, OrderRow]:
-        """Return those of the orders that exist; on PostgreSQL their rows stay locked until the commit."""
+        """Return those of the orders that exist; in a writer their rows stay locked until the commit."""
         found: dict[str, OrderRow] = {}
         for part in chunks(sorted(order_ids)):
-            query = select(orders).where(orders.c.id.in_(part)).order_by(orders.c.id).with_for_update()
+            query = select(orders).where(orders.c.id.in_(part)).order_by(orders.c.id)
+            query = query.with_for_update() if self._lock else query
             found.update((row.id, _order_row(row)) for row in self._connection.execute(query))
         return found
 
@@ -76,7 +78,8 @@ class Orders:
         must reach the node in the order of their numbers, for it refuses an unknown lower one.
         On PostgreSQL two dispatchers never claim the same row.
         """
-        alive = or_(orders.c.expires_at.is_(None), orders.c.expires_at > now)
+        # Expiry is about starting: an accepted order is asked about for as long as its outcome is missing.
+        alive = or_(orders.c.state == OrderState.ACCEPTED, orders.c.expires_at.is_(None), orders.c.expires_at > now)
         due = orders.c.state.in_(_PUBLISHABLE) & (orders.c.next_publish_at <= now) & alive
         some = select(orders.c.node_id).where(due).distinct().limit(nodes).scalar_subquery()
         together = due | (orders.c.state.in_(_UNANSWERED) & orders.c.next_publish_at.is_not(None) & alive)
@@ -87,17 +90,20 @@ class Orders:
             self._connection.execute(update(orders).where(orders.c.id.in_(part)).values(values))
         return [_order_row(row) for row in claimed]
 
-    def published(self, order_ids: Collection[str], now: datetime, next_publish_at: datetime) -> None:
-        """Mark claimed orders as put on the queue, to be put there again at ``next_publish_at``.
+    def published(self, again_at: Mapping[str, datetime], now: datetime) -> None:
+        """Mark claimed orders as put on the queue, each to be put there again at its instant.
 
         One that was answered or withdrawn meanwhile keeps its state.
         """
-        self._still(order_ids, _UNANSWERED, state=OrderState.PUBLISHED, published_at=now)
-        self._still(order_ids, _PUBLISHABLE, next_publish_at=next_publish_at)
+        rows = [{"order": order_id, "at": at, "now": now} for order_id, at in sorted(again_at.items())]
+        if rows:
+            self._connection.execute(_published, rows)
 
-    def postpone(self, order_ids: Collection[str], next_publish_at: datetime) -> None:
-        """Try these again at ``next_publish_at``; for when Redis could not be reached, or still has them."""
-        self._still(order_ids, _PUBLISHABLE, next_publish_at=next_publish_at)
+    def postpone(self, again_at: Mapping[str, datetime]) -> None:
+        """Try claimed orders again at these instants; for when Redis cannot be reached, or still has them."""
+        rows = [{"order": order_id, "at": at} for order_id, at in sorted(again_at.items())]
+        if rows:
+            self._connection.execute(_postponed, rows)
 
     def update(self, row: OrderRow, *, seen: OrderRow) -> None:
         """Write what a node's answer made of ``seen``: its state, and when it is to be published again.
@@ -141,10 +147,13 @@ class Orders:
         query = query.where(orders.c.next_publish_at.is_not(None)).order_by(orders.c.next_publish_at).limit(1)
         return self._connection.execute(query).scalar()
 
-    def _still(self, order_ids: Collection[str], states: Collection[OrderState], **values: Any) -> None:  # noqa: ANN401 - columns
-        for part in chunks(order_ids):
-            where = orders.c.id.in_(part) & orders.c.state.in_(states)
-            self._connection.execute(update(orders).where(where).values(values))
+
+_claimed = update(orders).where(orders.c.id == bindparam("order"), orders.c.state.in_(_PUBLISHABLE))
+_postponed = _claimed.values(next_publish_at=bindparam("at", type_=orders.c.next_publish_at.type))
+_published = _postponed.values(
+    published_at=bindparam("now", type_=orders.c.published_at.type),
+    state=case((orders.c.state == OrderState.PENDING, OrderState.PUBLISHED), else_=orders.c.state),
+)
 
 
 def _new_row(order: Order, now: datetime) -> dict[str, Any]:

@@ -7,7 +7,7 @@ told (``StaleVersionError``) and decides again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,14 +19,18 @@ from controller.store.chunks import chunks
 from controller.store.rows import rollout_row, target_from, target_row, wave_from, wave_row
 from controller.store.tables import rollouts, targets, waves
 from shared.errors import NotFoundError, StaleVersionError
-from shared.states import TargetState
+from shared.states import RolloutState, TargetState
+
+_OPEN = [state for state in RolloutState if not state.final]
+_OPEN_TURNS = [state for state in TargetState if not state.final]
 
 
 class Rollouts:
     """The rollouts on one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, lock: bool = False) -> None:
         self._connection = connection
+        self._lock = lock
 
     def insert(self, rollout: Rollout) -> Rollout:
         """Store a new rollout with its waves and targets; return it with version 1.
@@ -43,12 +47,12 @@ class Rollouts:
         return replace(rollout, version=1)
 
     def get(self, rollout_id: str) -> Rollout:
-        """Return one rollout with all its waves and targets.
+        """Return one rollout with all its waves and targets; in a writer its row stays locked until the commit.
 
         Raises:
             NotFoundError: there is no such rollout.
         """
-        found = self._load(rollouts.c.id == rollout_id)
+        found = self._load(rollouts.c.id == rollout_id, lock=self._lock)
         if not found:
             raise NotFoundError(f"cannot find rollout {rollout_id}", cure="see osctl rollout list")
         return found[0]
@@ -71,7 +75,8 @@ class Rollouts:
 
     def active(self) -> Sequence[str]:
         """Return the ids of the rollouts that are not settled, oldest first: what the engine has to look at."""
-        query = select(rollouts.c.id).where(rollouts.c.settled.is_(False))
+        awaited = select(targets.c.rollout_id).where(targets.c.state.in_(_OPEN_TURNS))
+        query = select(rollouts.c.id).where(or_(rollouts.c.state.in_(_OPEN), rollouts.c.id.in_(awaited)))
         return self._connection.execute(query.order_by(rollouts.c.created_at, rollouts.c.id)).scalars().all()
 
     def save(self, rollout: Rollout, *, seen: Rollout) -> Rollout:
@@ -95,13 +100,17 @@ class Rollouts:
                 self._update_target(rollout.id, target)
         return replace(rollout, version=seen.version + 1)
 
-    def touch(self, rollout_ids: Sequence[str]) -> None:
-        """Raise the versions of these rollouts, which on PostgreSQL also locks their rows until the commit.
+    def touch(self, order_ids: Collection[str]) -> None:
+        """Raise the versions of the rollouts that these orders belong to; on PostgreSQL this also locks their rows.
 
         For ingest, which changes single targets: call it before they are read. Rows are taken in the order of their
         ids, so that two transactions cannot lock each other out.
         """
-        for rollout_id in sorted(rollout_ids):
+        found: set[str] = set()
+        for part in chunks(order_ids):
+            named = or_(targets.c.order_id.in_(part), targets.c.cancel_order_id.in_(part))
+            found.update(self._connection.execute(select(targets.c.rollout_id).where(named).distinct()).scalars())
+        for rollout_id in sorted(found):
             raised = update(rollouts).where(rollouts.c.id == rollout_id).values(version=rollouts.c.version + 1)
             self._connection.execute(raised)
 
@@ -130,15 +139,17 @@ class Rollouts:
         statement = update(rollouts).where(rollouts.c.lease_owner == owner)
         self._connection.execute(statement.values(lease_owner="", lease_until=None))
 
-    def _load(self, condition: ColumnElement[bool]) -> Sequence[Rollout]:
-        rows = self._connection.execute(select(rollouts).where(condition)).all()
+    def _load(self, condition: ColumnElement[bool], *, lock: bool = False) -> Sequence[Rollout]:
+        query = select(rollouts).where(condition)
+        # SQLite needs and knows no FOR UPDATE: there the whole file is the writer's.
+        rows = self._connection.execute(query.with_for_update() if lock else query).all()
         ids = [row.id for row in rows]
         waves_of: defaultdict[str, list[Wave]] = defaultdict(list)
         targets_of: defaultdict[str, list[Target]] = defaultdict(list)
         for row in self._connection.execute(select(waves).where(waves.c.rollout_id.in_(ids)).order_by(waves.c.index)):
             waves_of[row.rollout_id].append(wave_from(row))
-        query = select(targets).where(targets.c.rollout_id.in_(ids)).order_by(targets.c.rank)
-        for row in self._connection.execute(query):
+        turns = select(targets).where(targets.c.rollout_id.in_(ids)).order_by(targets.c.rank)
+        for row in self._connection.execute(turns):
             targets_of[row.rollout_id].append(target_from(row))
         return [_rollout(row, waves_of[row.id], targets_of[row.id]) for row in rows]
 

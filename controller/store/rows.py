@@ -30,7 +30,7 @@ def rollout_row(rollout: Rollout) -> dict[str, Any]:
     """Return the rollout's own columns; version and lease are the repository's."""
     row = {name: getattr(rollout, name) for name in _ROLLOUT}
     key = rollout.idempotency_key or None  # NULL, for several may have none
-    return row | {"spec": rollout.update, "idempotency_key": key, "settled": rollout.settled}
+    return row | {"spec": rollout.update, "idempotency_key": key}
 
 
 def wave_row(rollout_id: str, wave: Wave) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from controller.store import upgrade
@@ -31,7 +31,7 @@ from controller.store.orders import Orders
 from controller.store.rollbacks import Rollbacks
 from controller.store.rollouts import Rollouts
 from controller.store.targets import Targets
-from shared.errors import ConflictError, FleetError, StaleVersionError, TransportError
+from shared.errors import ConflictError, FleetError, InputError, StaleVersionError, TransportError
 
 log = structlog.get_logger(__name__)
 
@@ -42,11 +42,11 @@ _LOST_A_RACE = frozenset({"40001", "40P01"})
 class Transaction:
     """One unit of work: the repositories on one connection, between BEGIN and COMMIT."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, writer: bool) -> None:
         self.nodes = Nodes(connection)
-        self.rollouts = Rollouts(connection)
+        self.rollouts = Rollouts(connection, lock=writer)
         self.targets = Targets(connection)
-        self.orders = Orders(connection)
+        self.orders = Orders(connection, lock=writer)
         self.events = Events(connection)
         self.rollbacks = Rollbacks(connection)
         self.audit = Audit(connection)
@@ -108,10 +108,11 @@ class Store:
         Raises:
             StaleVersionError: another transaction won a race; do the whole block again.
             ConflictError: a row that must be unique is there already.
+            InputError: the database cannot hold a value.
             TransportError: the database cannot be reached, or stayed locked for too long.
         """
         with explained(), self.engine.connect() as raw, writing(raw).begin():
-            tx = Transaction(raw)
+            tx = Transaction(raw, writer=True)
             yield tx
         tx.run_after_commit()
 
@@ -123,7 +124,7 @@ class Store:
             TransportError: the database cannot be reached.
         """
         with explained(), self.engine.connect() as raw, reading(raw).begin():
-            yield Transaction(raw)
+            yield Transaction(raw, writer=False)
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -139,7 +140,9 @@ def explained() -> Iterator[None]:
         raise
     except IntegrityError as error:
         raise ConflictError(f"cannot store row: {_cause(error)}") from error
-    except DBAPIError as error:
+    except DataError as error:
+        raise InputError(f"cannot store value: {_cause(error)}") from error
+    except (OperationalError, InterfaceError, InternalError) as error:
         if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE:
             raise StaleVersionError(f"cannot finish transaction: {_cause(error)}") from error
         raise TransportError(

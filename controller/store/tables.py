@@ -68,10 +68,10 @@ rollouts = Table(
     Column("version", BigInteger, nullable=False),  # compare-and-set
     Column("idempotency_key", _TEXT, unique=True),  # NULL where none was given
     Column("request_digest", _TEXT, nullable=False),
-    Column("settled", Boolean, nullable=False),  # nothing left to decide: the engine skips it
     Column("lease_owner", _TEXT, nullable=False),
     Column("lease_until", Instant),
-    Index(None, "settled", "created_at"),
+    Index(None, "state"),
+    Index(None, "created_at"),
 )
 
 waves = Table(
@@ -113,7 +113,8 @@ targets = Table(
     Column("from_version", _TEXT, nullable=False),
     Column("to_version", _TEXT, nullable=False),
     ForeignKeyConstraint(["rollout_id", "wave"], ["waves.rollout_id", "waves.index"]),
-    Index(None, "node_id", "state"),
+    Index(None, "node_id"),
+    Index(None, "state"),
 )
 
 orders = Table(

@@ -102,13 +102,13 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("idempotency_key", TEXT, nullable=True),
         sa.Column("request_digest", TEXT, nullable=False),
-        sa.Column("settled", sa.Boolean(), nullable=False),
         sa.Column("lease_owner", TEXT, nullable=False),
         sa.Column("lease_until", INSTANT, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_rollouts"),
         sa.UniqueConstraint("idempotency_key", name="uq_rollouts_idempotency_key"),
     )
-    op.create_index("ix_rollouts_settled_created_at", "rollouts", ["settled", "created_at"])
+    op.create_index("ix_rollouts_created_at", "rollouts", ["created_at"])
+    op.create_index("ix_rollouts_state", "rollouts", ["state"])
 
     op.create_table(
         "orders",
@@ -177,9 +177,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("rollout_id", "node_id", name="pk_targets"),
     )
     op.create_index("ix_targets_cancel_order_id", "targets", ["cancel_order_id"])
-    op.create_index("ix_targets_node_id_state", "targets", ["node_id", "state"])
+    op.create_index("ix_targets_node_id", "targets", ["node_id"])
     op.create_index("ix_targets_order_id", "targets", ["order_id"])
     op.create_index("ix_targets_schedule_id", "targets", ["schedule_id"])
+    op.create_index("ix_targets_state", "targets", ["state"])
 
 
 def downgrade() -> None:
