@@ -165,7 +165,7 @@ def test_guarded_watchers_leave_the_only_thread_free(tmp_path: Path) -> None:
         grpc_server(node, {HEALTH_SERVICE: {Role.USER}}, threads=1) as address,
         open_channel(address, alice) as channel,
     ):
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
         watched = next(watch).status
         asked = ask_health(address, alice)
         watch.cancel()
