@@ -21,7 +21,7 @@ from shared.tls import Role
 @click.option("--ip", "ips", multiple=True, metavar="ADDRESS", help="Further address of the same.")
 @common_options
 @click.pass_obj
-def dev(
+def dev(  # noqa: PLR0913 - one per option
     common: Common,
     folder: Path,
     *,

@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import click
 
@@ -48,7 +48,10 @@ def doctor(common: Common) -> None:
 
     checks = [_python(), *_tools(), _redis(), *_context(common)]
     ready = all(check.ok for check in checks)
-    documents = [{key: value for key, value in asdict(check).items() if key != "code"} for check in checks]
+    documents = [
+        {"name": check.name, "ok": check.ok, "message": check.message, "cure": "" if check.ok else check.cure}
+        for check in checks
+    ]
     show_document(common, {"ready": ready, "checks": documents}, _text(checks))
     if not ready:
         wrong = [check for check in checks if not check.ok]

@@ -11,7 +11,7 @@ import click
 
 from controller.cli.exits import Ended, Exit, of_error
 from controller.cli.tree import root
-from shared.errors import FleetError
+from shared.errors import FleetError, InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,6 +26,7 @@ def run(arguments: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
+        _check_encoding(arguments)
         result = root().main(arguments, prog_name="osctl", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -35,6 +36,15 @@ def run(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
         return _explain(error, as_json=_wants_json(arguments))
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _check_encoding(arguments: list[str]) -> None:
+    """Refuse bytes that are no text: no message could carry them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"cannot read argument {argument!r}: it is not UTF-8", cure="write it in UTF-8") from error
 
 
 def _explain(error: BaseException, *, as_json: bool) -> int:
