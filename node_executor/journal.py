@@ -119,6 +119,10 @@ class Journal:
         """Return what is known of an order, or None if it never came or is forgotten."""
         return next((o for o in reversed(self._file.orders) if o.id == order_id), None)
 
+    def orders_for(self, record_id: str) -> tuple[KnownOrder, ...]:
+        """Return the orders that made or mean a record."""
+        return tuple(o for o in self._file.orders if o.schedule_id == record_id)
+
     def next_id(self, now: datetime) -> str:
         """Return the id for a schedule made now: ``sched-YYYYMMDD-NNN``, UTC date and the day's count."""
         day = now.astimezone(UTC).strftime("%Y%m%d")

@@ -170,8 +170,8 @@ RESUME: dict[tuple[Phase, Arrival], Signal] = {
     (Phase.STAGED,       Arrival.SAME_BOOT): Signal.AGAIN,
     (Phase.STAGED,       Arrival.OLD_SLOT):  Signal.AGAIN,
     (Phase.ARMING,       Arrival.SAME_BOOT): Signal.AGAIN,
-    (Phase.ARMING,       Arrival.OLD_SLOT):  Signal.AGAIN,      # the power went before the flip
-    (Phase.ARMING,       Arrival.FELL_BACK): Signal.FELL_BACK,
+    (Phase.ARMING,       Arrival.OLD_SLOT):  Signal.FELL_BACK,  # before the flip, or it has used up its boots:
+    (Phase.ARMING,       Arrival.FELL_BACK): Signal.FELL_BACK,  # who cannot tell must not give it three more
     (Phase.ARMING,       Arrival.NEW_SLOT):  Signal.BOOTED,     # the power went after the flip
     (Phase.TRIAL,        Arrival.SAME_BOOT): Signal.AGAIN,      # the reboot has not happened
     (Phase.TRIAL,        Arrival.OLD_SLOT):  Signal.FELL_BACK,  # firmware may disarm when it gives up
@@ -225,8 +225,11 @@ def moved(record: Record, step: Step, now: datetime, boot_id: str) -> Record:
     """Return ``record`` after ``step``, its counters and instants brought up to date."""
     entered = step.phase is not record.phase
     begun = record.started_at or (None if step.phase is Phase.CANCELLED else now)
+    # A reason without an error kind is a passing one ("try 3: ..."), or a canceller's.
+    keep = record.error_kind or not entered or step.phase.final
     return record.evolve(
         phase=step.phase,
+        reason=record.reason if keep else "",
         boot_id=boot_id,
         moves=record.moves + 1,
         started_at=begun,

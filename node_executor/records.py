@@ -13,6 +13,9 @@ from shared.messages import HealthReport, Model, Schedule, Text, UpdateSpec
 from shared.slots import Slot
 from shared.states import CancelAnswer, OrderKind, Phase, RollbackType
 
+#: Characters of a reason that are kept; below the limit of ``Text``, or the journal could not be read back.
+MAX_REASON = 2000
+
 
 class Record(Model):
     """One update (or one bare rollback) on this node, from acceptance to its end.
@@ -57,7 +60,9 @@ class Record(Model):
         return self.update.image.version if self.update else ""
 
     def evolve(self, **changes: Any) -> Self:  # noqa: ANN401 - any field's value
-        """Return a copy with ``changes``."""
+        """Return a copy with ``changes``; an over-long reason (a hook's output) is cut."""
+        if "reason" in changes:
+            changes["reason"] = changes["reason"][:MAX_REASON]
         return self.model_copy(update=changes)
 
     def as_schedule(self, node_id: str) -> Schedule:

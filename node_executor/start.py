@@ -1,0 +1,71 @@
+"""What the executor does at its start, before anything else: say what it found, and take up what was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from node_executor import machine
+from node_executor.machine import Arrival, BootFacts, Signal
+from node_executor.records import Record
+from node_executor.state import NodeState
+from shared.errors import BootloaderError, StateFileError
+from shared.states import EventKind, Phase
+
+log = structlog.get_logger(__name__)
+
+
+def say_hello(state: NodeState) -> None:
+    """Mend a stale second partition table, find out who we are, and report it together with any trouble.
+
+    Without a readable boot state the node stays inert: it answers and reports, and touches nothing.
+    """
+    troubles = [t for t in (state.journal.trouble, state.book.trouble) if t]
+    kind = StateFileError.kind if troubles else ""
+    facts = None
+    try:
+        if state.ports.boot.repair():
+            log.warning("partition table repaired", node_id=state.config.node_id)
+        facts = state.facts()
+    except BootloaderError as error:
+        log.exception("cannot read boot state: this node takes no orders")
+        state.trouble, kind = error, error.kind
+        troubles.append(error.message)
+    for trouble in troubles:
+        log.error("trouble at start", trouble=trouble)
+    state.emit(EventKind.HELLO, facts=facts, error_kind=kind, reason="; ".join(troubles)[:4000])
+
+
+def taken_up(state: NodeState, record: Record) -> tuple[Signal, Mapping[str, object]]:
+    """Return the signal that an interrupted record gets, and what the restart has taught about it.
+
+    Raises:
+        BootloaderError: the boot state cannot be read.
+    """
+    host, target = state.ports.host, record.target_slot
+    status = state.ports.boot.status()[target] if target else None
+    armed = status is not None and status.bootable and not status.successful
+    facts = BootFacts(running=host.running_slot(), boot_id=host.boot_id(), armed=armed)
+    signal = machine.resume(record, facts)
+    if signal is None:
+        return Signal.AGAIN, {}
+    came = machine.arrival(record, facts)
+    log.info("taken up", schedule_id=record.id, phase=record.phase, came=came, signal=signal)
+    if record.phase is Phase.PROVING and came is Arrival.NEW_SLOT and signal is Signal.AGAIN:
+        return signal, {"boots": record.boots + 1}
+    if signal is Signal.FELL_BACK and record.phase is Phase.ARMING:
+        return signal, {"error_kind": "interrupted", "reason": f"the power went while slot {target} was being armed"}
+    if signal in _WHY and record.phase is not Phase.ROLLING_BACK:
+        why = _WHY[signal].format(running=facts.running, target=target, phase=record.phase, boots=record.boots)
+        return signal, {"error_kind": _KINDS.get(signal, signal.value), "reason": why}
+    return signal, {}
+
+
+_KINDS = {Signal.LOOPED: "interrupted", Signal.LOST: "interrupted"}
+_WHY = {
+    Signal.FELL_BACK: "the node came up in slot {running} although slot {target} was to boot",
+    Signal.BOOT_LOOP: "slot {target} has booted {boots} times without proving itself",
+    Signal.LOOPED: "the update was interrupted too often in phase {phase}",
+    Signal.LOST: "the node runs slot {running}, where phase {phase} cannot be",
+}
