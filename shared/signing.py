@@ -30,6 +30,8 @@ from shared.messages import Event, Model, Order
 SCHEMA_VERSION = 1
 ORDER_TYPE = "application/vnd.maticos.order+json"
 EVENT_TYPE = "application/vnd.maticos.event+json"
+#: Characters of an id that is claimed and not proven.
+_LONGEST_ID = 64
 
 M = TypeVar("M", bound=Model)
 
@@ -162,3 +164,14 @@ def envelope_from_json(text: str | bytes) -> object:
         return json.loads(text)
     except ValueError as error:
         raise EnvelopeError(f"cannot read envelope: {error}") from error
+
+
+def claimed_order_id(envelope: object) -> str:
+    """Return the id of the order that an unverified envelope claims to hold, or "": for reports, never to act on."""
+    payload = envelope.get("payload") if isinstance(envelope, dict) else None
+    try:
+        claimed = json.loads(payload) if isinstance(payload, str) else None
+    except ValueError:
+        return ""
+    found = claimed.get("id") if isinstance(claimed, dict) else None
+    return found if isinstance(found, str) and len(found) <= _LONGEST_ID else ""
