@@ -112,7 +112,9 @@ class HttpSource:
         Retrying(
             retry=retry_if_exception_type((SourceUnreachableError, ShortBodyError)),
             stop=stop_after_attempt(settings.attempts) | stop_when_event_set(stop),
-            wait=wait_exponential_jitter(settings.first_wait, settings.longest_wait, jitter=settings.first_wait),
+            wait=wait_exponential_jitter(
+                multiplier=settings.first_wait, max=settings.longest_wait, jitter=settings.first_wait
+            ),
             sleep=sleep_using_event(stop),
             before_sleep=lambda state: log.info(
                 "source failed; trying again", source=self._name, attempt=state.attempt_number, offset=self._offset
