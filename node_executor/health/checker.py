@@ -97,9 +97,13 @@ def _collect(
     questions: Sequence[Question], told: queue.SimpleQueue[CheckResult], cancelled: threading.Event
 ) -> dict[str, CheckResult]:
     # Measured with the real clock: other threads are waited for, and they do not run on an injected one.
-    end = time.monotonic() + max((q.limit for q in questions), default=0.0) + GRACE
+    begin = time.monotonic()
     answers: dict[str, CheckResult] = {}
-    while len(answers) < len(questions) and not cancelled.is_set() and (left := end - time.monotonic()) > 0:
+    while not cancelled.is_set():
+        open_limits = [q.limit for q in questions if q.name not in answers]
+        left = begin + max(open_limits, default=0.0) + GRACE - time.monotonic()
+        if not open_limits or left <= 0:
+            break
         try:
             answer = told.get(timeout=min(left, _NOTICE))
         except queue.Empty:

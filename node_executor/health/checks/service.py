@@ -66,7 +66,7 @@ async def _state_of(unit: str) -> str:
         if process.returncode is None:  # cancelled: leave no process behind
             process.kill()
             await process.wait()
-    # Exit code 0 means active. The codes of the other states differ between versions; their one word on stdout does not.
+    # Exit code 0 means active. The codes of other states differ between versions; their one word on stdout does not.
     if process.returncode == 0:
         return "active"
     if words := out.decode(errors="replace").split():
