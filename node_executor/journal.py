@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from pydantic import ValidationError
 
 from node_executor.records import KnownOrder, Record
-from shared.errors import ConflictError
+from shared.errors import ConflictError, DiskFullError, StateFileError
 from shared.messages import Model
 
 #: Version of the file's schema. Additions keep it; what an older executor would misread raises it.
@@ -84,9 +84,16 @@ def load(storage: Storage, model: type[S]) -> tuple[S, str]:
 
 
 def save(storage: Storage, content: S) -> S:
-    """Write ``content`` with the next sequence number, and return it as written."""
+    """Write ``content`` with the next sequence number, and return it as written.
+
+    Raises:
+        StateFileError: not written, for want of room or otherwise; the old content still stands.
+    """
     written = content.model_copy(update={"sequence": content.sequence + 1})
-    storage.write(written.model_dump_json(indent=1).encode())
+    try:
+        storage.write(written.model_dump_json(indent=1).encode())
+    except DiskFullError as error:  # to the runner a full state folder is not a full slot
+        raise StateFileError(error.message, cure=error.cure) from error
     return written
 
 

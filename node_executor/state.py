@@ -11,7 +11,7 @@ from node_executor.journal import Journal
 from node_executor.ports import BootControl, Flasher, HealthProbe, HookRunner, Host, Rebooter
 from node_executor.records import Record
 from node_executor.rollback import RollbackBook
-from shared.errors import BootloaderError, FleetError
+from shared.errors import BootloaderError, DiskFullError, FleetError, StateFileError
 from shared.messages import Event, NodeFacts, new_id
 from shared.slots import Slot
 from shared.states import EventKind, Phase
@@ -103,7 +103,11 @@ class NodeState:
         return tuple(slot for slot, status in sorted(self.ports.boot.status().items()) if status.successful)
 
     def emit(self, kind: EventKind, record: Record | None = None, **fields: object) -> None:
-        """Report one event; what ``record`` says of itself is filled in."""
+        """Report one event; what ``record`` says of itself is filled in.
+
+        Raises:
+            StateFileError: it could not be made durable.
+        """
         about: dict[str, object] = {}
         if record is not None:
             about = {
@@ -122,7 +126,10 @@ class NodeState:
             "seq": 1,
             "at": self.clock.now(),
         }
-        self._report(Event.model_validate({**known, **about, **fields}))
+        try:
+            self._report(Event.model_validate({**known, **about, **fields}))
+        except DiskFullError as error:  # to the runner a full state folder is not a full slot
+            raise StateFileError(error.message, cure=error.cure) from error
 
     def known_facts(self) -> NodeFacts | None:
         """Return the facts, or None while they cannot be found out: for reports that must go out anyway."""
