@@ -46,7 +46,7 @@ def file_error(source: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"cannot fetch {source}: {error.strerror or error}"
+        message = f"cannot fetch {source}: {_words(error)}"
         raise SourceUnreachableError(message, cure="check the path, and that its disk is mounted") from error
 
 
@@ -60,7 +60,7 @@ def slot_error(verb: str, slot: Slot, where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        head = f"cannot {verb} slot {slot} on {where}: {error.strerror or error}"
+        head = f"cannot {verb} slot {slot} on {where}: {_words(error)}"
         raise _by_errno(error.errno, head) from error
 
 
@@ -131,6 +131,9 @@ def _tls_cause(error: broken.SSLError) -> tuple[type[TransportError], str, str]:
 def _innermost(error: BaseException) -> str:
     """Return the last words of a chain such as ProtocolError('aborted', ConnectionResetError(104, 'reset'))."""
     inner = error.args[-1] if error.args and isinstance(error.args[-1], BaseException) else error
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror.lower()
-    return str(inner)
+    return _words(inner)
+
+
+def _words(error: BaseException) -> str:
+    """Return what an error says, in the lower case of our messages."""
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)

@@ -62,6 +62,12 @@ def claimable(region: SlotRegion) -> bool:
     return int((_SYS / number / "size").read_text()) * _SECTOR == region.length
 
 
+def read_only(path: Path) -> bool:
+    """Whether ``path`` is a block device that is switched to read-only: it still opens for writing."""
+    number = _device(path)
+    return number is not None and (_SYS / number / "ro").read_text().strip() == "1"
+
+
 def _same(one: Path, other: Path) -> bool:
     try:
         if _device(one) is not None:

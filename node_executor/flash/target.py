@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from node_executor.flash.causes import slot_error
-from node_executor.flash.region import SlotRegion, claimable
+from node_executor.flash.region import SlotRegion, claimable, read_only
 from shared.errors import ImageTooLargeError, SlotVanishedError
 from shared.slots import Slot
 
@@ -41,12 +40,13 @@ class SlotTarget:
 
     def _open(self, *, writable: bool) -> None:
         path, flags = self._region.path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
+        if writable and read_only(path):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         # O_EXCL without O_CREAT claims a block device: EBUSY if it is mounted, and no mount while we write (open(2)).
         # A stretch of a disk cannot be claimed: the slot that runs is mounted from another one.
         claim = os.O_EXCL if writable and claimable(self._region) else 0
         self._buffered = os.open(path, flags | claim)
         self._files.append(self._buffered)
-        self._block_device = stat.S_ISBLK(os.fstat(self._buffered).st_mode)
         self._check_end()
         self._direct: int | None = None
         try:

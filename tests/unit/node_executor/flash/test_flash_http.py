@@ -135,9 +135,11 @@ def test_a_resumed_transfer_asks_only_for_what_is_missing(disk: FlashDisk, tmp_p
     ],
 )
 def test_a_source_that_changes_midway_is_never_spliced(disk: FlashDisk, tmp_path: Path, second: Fault) -> None:
-    with FaultyReleaseServer(tmp_path, [Fault(drop_after=MIB)], after=second) as server:
-        with pytest.raises(SourceChangedError, match="changed after 1048576 bytes") as caught:
-            disk.flash(image(f"{server.url}/image.squashfs", DATA))
+    with (
+        FaultyReleaseServer(tmp_path, [Fault(drop_after=MIB)], after=second) as server,
+        pytest.raises(SourceChangedError, match="changed after 1048576 bytes") as caught,
+    ):
+        disk.flash(image(f"{server.url}/image.squashfs", DATA))
 
     assert caught.value.retriable
     assert disk.wiped()
@@ -148,17 +150,21 @@ def test_a_source_that_shrinks_midway_has_changed(disk: FlashDisk, tmp_path: Pat
         if done == MIB:
             (tmp_path / "image.squashfs").write_bytes(DATA[:1000])
 
-    with FaultyReleaseServer(tmp_path, [Fault(stall_after=MIB, etag="")], after=Fault(etag="")) as server:
-        with pytest.raises(SourceChangedError):
-            disk.flasher().flash(image(f"{server.url}/image.squashfs", DATA), Slot.B, shrink, disk.cancelled)
+    with (
+        FaultyReleaseServer(tmp_path, [Fault(stall_after=MIB, etag="")], after=Fault(etag="")) as server,
+        pytest.raises(SourceChangedError),
+    ):
+        disk.flasher().flash(image(f"{server.url}/image.squashfs", DATA), Slot.B, shrink, disk.cancelled)
 
     assert disk.wiped()
 
 
 def test_a_server_that_answers_from_another_byte_is_not_believed(disk: FlashDisk, tmp_path: Path) -> None:
-    with FaultyReleaseServer(tmp_path, [Fault(drop_after=MIB), Fault(wrong_range=True)]) as server:
-        with pytest.raises(SourceRefusedError, match="asked from byte 1048576, it answers from byte 1"):
-            disk.flash(image(f"{server.url}/image.squashfs", DATA))
+    with (
+        FaultyReleaseServer(tmp_path, [Fault(drop_after=MIB), Fault(wrong_range=True)]) as server,
+        pytest.raises(SourceRefusedError, match="asked from byte 1048576, it answers from byte 1"),
+    ):
+        disk.flash(image(f"{server.url}/image.squashfs", DATA))
 
     assert disk.wiped()
 

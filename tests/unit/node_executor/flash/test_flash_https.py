@@ -82,9 +82,11 @@ def test_a_certificate_that_does_not_fit_is_named(  # noqa: PLR0913, PLR0917 - f
 ) -> None:
     certificate = authority.issue_cert(name, not_after=datetime.now(UTC) + timedelta(days=days))
 
-    with FaultyReleaseServer(tmp_path, tls=server_context(certificate)) as server:
-        with pytest.raises(TlsError, match=says):
-            disk.flash(image(f"{server.url}/image.squashfs", DATA))
+    with (
+        FaultyReleaseServer(tmp_path, tls=server_context(certificate)) as server,
+        pytest.raises(TlsError, match=says),
+    ):
+        disk.flash(image(f"{server.url}/image.squashfs", DATA))
 
 
 def test_a_server_that_speaks_no_tls_is_named(disk: FlashDisk, tmp_path: Path) -> None:
