@@ -1,6 +1,6 @@
 """Events go out: kept in SQLite until Redis has taken them, signed, in order.
 
-- ``append`` is durable when it returns (WAL, ``synchronous=FULL``), and gives the event its id and its sequence number.
+- ``append`` is durable when it returns (WAL, ``synchronous=FULL``), and gives the event its sequence number.
   Numbers grow by one and are never used twice, not even after a restart or when rows have gone.
 - A thread pushes batches in order and deletes a batch when Redis has answered. A crash between the two sends it twice:
   the controller drops duplicates by id.
@@ -18,10 +18,9 @@ import json
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict, Unpack
 
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_random_exponential
 from tenacity.nap import sleep_using_event
@@ -29,9 +28,9 @@ from tenacity.stop import stop_when_event_set
 
 from shared.celery_app import push_events, redis_client
 from shared.errors import DiskFullError, StateFileError, TransportError
-from shared.messages import Event, HealthReport, NodeFacts, RollbackRecord, new_id
+from shared.messages import Event
 from shared.signing import Signer
-from shared.states import CancelAnswer, EventKind, Phase, ScheduleState
+from shared.states import EventKind
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +40,6 @@ MAX_EVENTS = 10_000
 _BATCH = 100
 #: Longest wait between two attempts to reach Redis, seconds.
 _LONGEST_WAIT = 60.0
-#: Characters of a reason that travel (``shared.messages.Text``): a hook's output must not keep an outcome from leaving.
-_REASON = 4096
 #: Kinds whose loss costs nobody a decision.
 _PROGRESS = (EventKind.PHASE, EventKind.HEALTH, EventKind.HELLO)
 
@@ -55,40 +52,17 @@ CREATE TABLE IF NOT EXISTS events (
 """
 
 
-class EventFields(TypedDict, total=False):
-    """What an event can tell besides its kind; see ``shared.messages.Event``."""
-
-    order_id: str
-    rollout_id: str
-    schedule_id: str
-    phase: Phase | None
-    state: ScheduleState | None
-    error_kind: str
-    reason: str
-    facts: NodeFacts | None
-    health: HealthReport | None
-    rollback: RollbackRecord | None
-    cancel_answer: CancelAnswer | None
-
-
-def utc_now() -> datetime:
-    """Return the wall clock's time."""
-    return datetime.now(UTC)
-
-
 class Outbox:
     """The node's events that Redis has not taken yet. Safe to use from several threads; close it."""
 
-    def __init__(
-        self, path: Path, signer: Signer, *, max_events: int = MAX_EVENTS, now: Callable[[], datetime] = utc_now
-    ) -> None:
-        """Open the box at ``path``; ``signer.key_id`` is the node's id. A damaged file is set aside and begun anew.
+    def __init__(self, path: Path, signer: Signer, *, max_events: int = MAX_EVENTS) -> None:
+        """Open the box at ``path``; ``signer`` is the node. A damaged file is set aside and begun anew.
 
         Raises:
             DiskFullError: no room for it.
             StateFileError: it cannot be opened.
         """
-        self._path, self._signer, self._max, self._now = path, signer, max_events, now
+        self._path, self._signer, self._max = path, signer, max_events
         self._lock = threading.Lock()
         self._appended = threading.Event()
         self._stop = threading.Event()
@@ -121,7 +95,7 @@ class Outbox:
                 Path(f"{self._path}{suffix}").replace(f"{self._path}.damaged{suffix}")
         self._db = self._connect()
         # The last number is lost with the file. Milliseconds are ahead of any count, so numbers still only grow.
-        first = int(self._now().timestamp() * 1000)
+        first = int(time.time() * 1000)
         self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (first,))
 
     @contextlib.contextmanager
@@ -147,25 +121,22 @@ class Outbox:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def append(self, kind: EventKind, **fields: Unpack[EventFields]) -> Event:
-        """Keep an event until Redis has taken it; durable when this returns.
+    def append(self, event: Event) -> None:
+        """Number ``event`` (its own ``seq`` is a placeholder) and keep it until Redis has taken it.
+
+        Durable when this returns; never waits for the network.
 
         Raises:
             DiskFullError: no room for it.
             StateFileError: it cannot be made durable.
         """
-        if "reason" in fields:
-            fields["reason"] = fields["reason"][:_REASON]
-        event = Event(id=new_id(), kind=kind, node_id=self._signer.key_id, seq=1, at=self._now(), **fields)
         text = event.model_dump_json(exclude={"seq"}, exclude_none=True)
         with self._transaction("write to") as db:
             count = db.execute("SELECT count(*) FROM events").fetchone()[0]
             if count >= self._max:
                 self._drop(db, count - self._max + 1)
-            row = db.execute("INSERT INTO events (progress, event) VALUES (?, ?)", (kind in _PROGRESS, text))
-            seq = row.lastrowid
+            db.execute("INSERT INTO events (progress, event) VALUES (?, ?)", (event.kind in _PROGRESS, text))
         self._appended.set()
-        return event.model_copy(update={"seq": seq})
 
     def _drop(self, db: sqlite3.Connection, count: int) -> None:
         worst = "SELECT seq FROM events ORDER BY progress DESC, seq LIMIT ?"
