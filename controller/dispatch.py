@@ -113,10 +113,8 @@ class Dispatcher:
 
     def _settle(self, claimed: Sequence[OrderRow], present: set[str]) -> None:
         now = self._clock()
-        later = {row.order.id: now + self._lease(row) for row in claimed}
         with self._store.transaction() as tx:
-            tx.orders.postpone({order_id: later[order_id] for order_id in present})
-            tx.orders.published({order_id: at for order_id, at in later.items() if order_id not in present}, now)
+            tx.orders.published({row.order.id: now + self._lease(row) for row in claimed}, now)
         self._metrics.orders_waiting.labels("queued").inc(len(present))
         for row in claimed:
             if row.order.id not in present:

@@ -27,9 +27,11 @@ class Events:
         Raises:
             ConflictError: another ingester stored one of them at this moment; do the batch again.
         """
-        known = self._known(batch)
-        fresh = list({(each.node_id, each.id): each for each in reversed(batch)}.values())[::-1]
-        fresh = [each for each in fresh if (each.node_id, each.id) not in known]
+        known, fresh = self._known(batch), []
+        for event in batch:
+            if (event.node_id, event.id) not in known:
+                known.add((event.node_id, event.id))
+                fresh.append(event)
         if fresh:
             self._connection.execute(events.insert(), [_row(each, received_at) for each in fresh])
         return fresh

@@ -74,16 +74,23 @@ class Orders:
     def claim(self, now: datetime, lapse_at: datetime, *, nodes: int) -> Sequence[OrderRow]:
         """Claim what is due, of up to ``nodes`` nodes, until ``lapse_at``; return it by node and ``seq``.
 
-        With a node's due order go its other unanswered ones, due or not: after Redis was emptied they
-        must reach the node in the order of their numbers, for it refuses an unknown lower one.
-        On PostgreSQL two dispatchers never claim the same row.
+        With a node's due order go its other unanswered ones, due or not: after Redis was emptied they must reach the
+        node in the order of their numbers, for it refuses an unknown lower one. For the same reason a node waits
+        while an order of its is claimed and not yet published. On PostgreSQL two dispatchers never claim a new
+        order both.
         """
         # Expiry is about starting: an accepted order is asked about for as long as its outcome is missing.
         alive = or_(orders.c.state == OrderState.ACCEPTED, orders.c.expires_at.is_(None), orders.c.expires_at > now)
         due = orders.c.state.in_(_PUBLISHABLE) & (orders.c.next_publish_at <= now) & alive
-        some = select(orders.c.node_id).where(due).distinct().limit(nodes).scalar_subquery()
-        together = due | (orders.c.state.in_(_UNANSWERED) & orders.c.next_publish_at.is_not(None) & alive)
-        query = select(orders).where(orders.c.node_id.in_(some), together).order_by(orders.c.node_id, orders.c.seq)
+        claimed_before = (orders.c.state == OrderState.PENDING) & (orders.c.next_publish_at > now)
+        busy = select(orders.c.node_id).where(claimed_before, alive)
+        some = select(orders.c.node_id).where(due, orders.c.node_id.not_in(busy)).distinct().limit(nodes)
+        together = due | ((orders.c.state == OrderState.PUBLISHED) & alive)
+        query = (
+            select(orders)
+            .where(orders.c.node_id.in_(some.scalar_subquery()), together)
+            .order_by(orders.c.node_id, orders.c.seq)
+        )
         claimed = self._connection.execute(query.with_for_update(skip_locked=True)).all()
         for part in chunks([row.id for row in claimed]):
             values = {"publish_count": orders.c.publish_count + 1, "next_publish_at": lapse_at}
@@ -91,7 +98,7 @@ class Orders:
         return [_order_row(row) for row in claimed]
 
     def published(self, again_at: Mapping[str, datetime], now: datetime) -> None:
-        """Mark claimed orders as put on the queue, each to be put there again at its instant.
+        """Mark claimed orders as put on the queue (or found there), each to be put there again at its instant.
 
         One that was answered or withdrawn meanwhile keeps its state.
         """
@@ -100,7 +107,7 @@ class Orders:
             self._connection.execute(_published, rows)
 
     def postpone(self, again_at: Mapping[str, datetime]) -> None:
-        """Try claimed orders again at these instants; for when Redis cannot be reached, or still has them."""
+        """Try claimed orders again at these instants; for when Redis cannot be reached."""
         rows = [{"order": order_id, "at": at} for order_id, at in sorted(again_at.items())]
         if rows:
             self._connection.execute(_postponed, rows)
@@ -148,7 +155,10 @@ class Orders:
         return self._connection.execute(query).scalar()
 
 
-_claimed = update(orders).where(orders.c.id == bindparam("order"), orders.c.state.in_(_PUBLISHABLE))
+# OR, not IN: a list of parameters cannot be run for many rows at once.
+_claimed = update(orders).where(
+    orders.c.id == bindparam("order"), or_(*(orders.c.state == state for state in _PUBLISHABLE))
+)
 _postponed = _claimed.values(next_publish_at=bindparam("at", type_=orders.c.next_publish_at.type))
 _published = _postponed.values(
     published_at=bindparam("now", type_=orders.c.published_at.type),

@@ -40,7 +40,7 @@ class Rollbacks:
             record=record,
         )
         once = statement.on_conflict_do_nothing(index_elements=[rollbacks.c.node_id, rollbacks.c.id])
-        return self._connection.execute(once).rowcount == 1
+        return self._connection.execute(once.returning(rollbacks.c.id)).first() is not None
 
     def list(
         self, *, node_ids: Sequence[str] | None = None, rollout_id: str = "", limit: int = 0

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from controller.store import upgrade
@@ -142,7 +142,9 @@ def explained() -> Iterator[None]:
         raise ConflictError(f"cannot store row: {_cause(error)}") from error
     except DataError as error:
         raise InputError(f"cannot store value: {_cause(error)}") from error
-    except (OperationalError, InterfaceError, InternalError) as error:
+    except ProgrammingError:
+        raise  # our own mistake: nobody can mend it by waiting
+    except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE:
             raise StaleVersionError(f"cannot finish transaction: {_cause(error)}") from error
         raise TransportError(
