@@ -86,9 +86,16 @@ class VirtualNode:
         self._thread = threading.Thread(target=self._live, name=f"virtual-{self.node_id}", daemon=True)
         self._thread.start()
 
+    def switch_off(self) -> None:
+        """Begin to switch the machine off: the executor is asked to end; ``stop`` waits for it."""
+        self._power.clear()
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                self._process.terminate()
+
     def stop(self) -> None:
         """Switch the machine off: the executor is asked to end, then killed."""
-        self._power.clear()
+        self.switch_off()
         self._end(kill=False)
         if self._thread is not None:
             self._thread.join(_GRACE * 2)
