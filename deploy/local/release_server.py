@@ -71,7 +71,8 @@ class ReleaseHandler(BaseHTTPRequestHandler):
         self.connection.sendfile(file, extent.start, extent.length)
 
     def _serve(self) -> None:
-        path = (self.folder / unquote(urlsplit(self.path).path).lstrip("/")).resolve()
+        name = unquote(urlsplit(self.path).path).lstrip("/").replace("\0", "?")  # no file name holds a NUL
+        path = (self.folder / name).resolve()
         if not path.is_relative_to(self.folder) or not path.is_file():
             self.send_error(HTTPStatus.NOT_FOUND)
             return
