@@ -16,6 +16,7 @@ import structlog
 
 from node_executor import admission, machine
 from node_executor.effects import Effects, Result
+from node_executor.hold import Hold, never
 from node_executor.machine import Effect, Signal
 from node_executor.records import Record
 from node_executor.start import say_hello, taken_up
@@ -42,10 +43,11 @@ Next = tuple[Record, Effect] | float | None
 class Runner:
     """Works one node's updates. ``start`` once, then ``advance`` as often as it asks for; or ``run`` in a thread."""
 
-    def __init__(self, state: NodeState, *, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(self, state: NodeState, *, jitter: Callable[[], float] = random.random, hold: Hold = never) -> None:
         self._state = state
         self._effects = Effects(state)
         self._jitter = jitter  # a number in [0, 1), so that a fleet does not retry in step
+        self._hold = hold
         self._todo: dict[str, Effect] = {}  # record id -> effect to perform next; not there: interrupted, take up
         self._rest_until = 0.0  # monotonic; the active record's effect is tried again then
         self._write_after = 0.0  # monotonic; a state file could not be written
@@ -159,7 +161,9 @@ class Runner:
     def _work(self, record: Record, effect: Effect) -> None:
         log.info("effect", effect=effect, schedule_id=record.id, phase=record.phase, order_id=record.order_id)
         try:
+            self._hold(f"{effect}.before")
             result = self._effects.perform(effect, record)
+            self._hold(f"{effect}.after")
         except StateFileError:
             log.exception("cannot make state durable", schedule_id=record.id, effect=effect)
             self._write_after = self._state.clock.monotonic() + _STATE_RETRY
