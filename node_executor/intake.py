@@ -42,7 +42,8 @@ _NOT_DURABLE = (StateFileError, DiskFullError, OSError)
 _LONGEST_WAIT = 60.0
 #: Seconds until a worker that ended by an error is started again.
 _RESTART_WAIT = 5.0
-#: After a lost connection the nodes of a fleet come back spread over this many seconds: each handshake costs Redis.
+#: After a lost connection the nodes of a fleet come back spread over these seconds, because each TLS handshake costs
+#: Redis a millisecond; transport option ``reconnect_spread``.
 _SPREAD = 2.0
 #: Seconds between two attempts to reach Redis grow to this.
 _LONGEST_RECONNECT = 20.0
@@ -125,7 +126,8 @@ class SpreadingConsumer(Consumer):
     def ensure_connected(self, conn: Connection) -> Connection:
         """Return the connection when it stands, however long that takes; leave by SystemExit on a shutdown."""
         if self.restart_count > 1:
-            until = time.monotonic() + random.uniform(0, _SPREAD)  # noqa: S311 - spread, not a secret
+            spread = (conn.transport_options or {}).get("reconnect_spread", _SPREAD)
+            until = time.monotonic() + random.uniform(0, spread)  # noqa: S311 - spread, not a secret
             while (rest := until - time.monotonic()) > 0:
                 state.maybe_shutdown()
                 time.sleep(min(rest, 0.2))

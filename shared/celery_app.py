@@ -56,10 +56,13 @@ def _app(name: str, redis_url: str, **settings: object) -> Celery:
     return app
 
 
-def node_app(node_id: str, redis_url: str, *, poll_seconds: int = shared.transport.POLL_SECONDS) -> Celery:
+def node_app(
+    node_id: str, redis_url: str, *, poll_seconds: int = shared.transport.POLL_SECONDS, overdue_seconds: int = 10
+) -> Celery:
     """Return a node's application: one queue, one task at a time, nothing on the wire but orders.
 
     ``poll_seconds`` bounds how long a dead connection of this node can delay an order; a poll costs Redis two commands.
+    A poll overdue by ``overdue_seconds`` means that the other end is gone without a word.
 
     Raises:
         InputError: the address is not one of Redis.
@@ -86,7 +89,7 @@ def node_app(node_id: str, redis_url: str, *, poll_seconds: int = shared.transpo
         broker_channel_error_retry=True,
         broker_transport_options={
             "polling_interval": poll_seconds,
-            "health_check_interval": shared.transport.Channel.health_check_interval,
+            "health_check_interval": overdue_seconds,
         },
     )
 

@@ -101,8 +101,6 @@ class Channel(stock.Channel):
     socket_timeout = ANSWER_SECONDS
     socket_connect_timeout = ANSWER_SECONDS
     socket_keepalive = True
-    #: A blocking receive overdue by this many seconds means that the peer is gone without a word.
-    health_check_interval = 10
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         self._late: list[Held] = []

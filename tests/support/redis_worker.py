@@ -1,12 +1,14 @@
 """A node's intake as a process of its own, for tests that kill, freeze and cut it off.
 
-Run as ``python -m tests.support.redis_worker NODE URL FOLDER TRANSPORT POLL``. It appends one line per order taken to
-``FOLDER/taken`` and per refusal to ``FOLDER/refused``, each durable before the order is acknowledged, and ends on
-SIGTERM. TRANSPORT ``stock`` runs the same worker over kombu's own Redis transport.
+Run as ``python -m tests.support.redis_worker NODE URL FOLDER OPTIONS``. As a node does, it makes each order durable
+before it is acknowledged and absorbs duplicates by id: first arrivals are lines of ``FOLDER/taken``, later ones of
+``FOLDER/duplicates``, refusals of ``FOLDER/refused``. While ``FOLDER/full`` exists, its disk is full. SIGTERM ends it.
+OPTIONS is JSON: ``stock`` runs the same worker over kombu's own Redis transport; the rest are transport options.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -14,6 +16,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from node_executor.intake import Intake, run_worker
 from shared.celery_app import node_app
@@ -29,28 +32,33 @@ def _append(path: Path, line: str) -> None:
         os.fsync(file.fileno())
 
 
-def main(node_id: str, url: str, folder: Path, transport: str, poll: int) -> None:
+def main(node_id: str, url: str, folder: Path, options: dict[str, Any]) -> None:
     """Take orders until SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    taken = folder / "taken"
+    known = set(taken.read_text().split()) if taken.exists() else set()
 
     def take(order: Order) -> None:
         if (folder / "full").exists():
-            raise OSError(28, "No space left on device")
-        _append(folder / "taken", order.id)
+            _append(folder / "attempts", order.id)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        _append(folder / "duplicates" if order.id in known else taken, order.id)
+        known.add(order.id)
 
     def refuse(error: FleetError, raw: object) -> None:
         _append(folder / "refused", json.dumps({"kind": error.kind, "raw": raw}))
 
-    app = node_app(node_id, url, poll_seconds=poll)
-    if transport == "stock":
-        stock = url.replace("unix://", "redis+socket://")
-        app.conf.update(broker_url=stock, broker_transport_options={"polling_interval": poll, "priority_steps": [0]})
+    app = node_app(node_id, url)
+    if options.pop("stock", False):
+        options["priority_steps"] = [0]
+        app.conf.update(broker_url=url.replace("unix://", "redis+socket://"), broker_transport_options={})
+    app.conf.broker_transport_options.update(options)
     key = public_from_text((folder / "orders.pub").read_text())
     Intake(node_id, key, take, refuse, stop, longest_wait=0.5).attach(app)
     run_worker(app, stop)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), json.loads(sys.argv[4]))
