@@ -36,16 +36,19 @@ def agent(*, node_id: str, folder: Path, redis_url: str, listen: str, tls_dir: P
     )
 
 
-def controller(*, folder: Path, redis_url: str, listen: str, tls_dir: Path) -> str:
+def controller(*, folder: Path, redis_url: str, listen: str, tls_dir: Path, intervals: Mapping[str, float]) -> str:
     """Return ``controller.toml`` of the controller that lives in ``folder``."""
-    return _toml(
-        {
-            "database_url": f"sqlite:///{folder}/controller.db",
-            "redis_url": redis_url,
-            "listen": listen,
-            "tls_dir": tls_dir,
-            "orders_key": tls_dir / "orders.key",
-        }
+    table = "".join(f"{name} = {seconds}\n" for name, seconds in intervals.items())
+    return (
+        _toml(
+            {
+                "database_url": f"sqlite:///{folder}/controller.db",
+                "redis_url": redis_url,
+                "listen": listen,
+                "tls_dir": tls_dir,
+            }
+        )
+        + f"\n[intervals]\n{table}"
     )
 
 

@@ -44,6 +44,7 @@ class FleetPlan:
     broken: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)  #: node -> version -> units
     sites: tuple[str, ...] = ("berlin", "oslo", "turin")  #: label ``site``, given in turn
     payload_mib: int = 6  #: weight of each image
+    intervals: Mapping[str, float] = field(default_factory=dict)  #: the controller's, where not the default
 
 
 @dataclass
@@ -102,6 +103,7 @@ class LocalFleet:
                 redis_url=self.redis.url,
                 listen=self.controller_address,
                 tls_dir=self.controller_tls,
+                intervals=self.plan.intervals,
             )
         )
         self.controller.start()
