@@ -88,6 +88,14 @@ class Ingest:
             self._take(batch)
         return 0.0
 
+    def release(self) -> None:
+        """Let another ingester take over at once.
+
+        Raises:
+            TransportError: Redis cannot be reached; the lease then lapses by itself.
+        """
+        self._inbox.release()
+
     def _take(self, batch: Sequence[bytes]) -> None:
         try:
             with self._metrics.ingest_seconds.time():
