@@ -46,8 +46,6 @@ DEAD_LIMIT = 100
 POLL_SECONDS = 30
 #: Seconds that Redis has for every other answer. redis-py's own default would also end blocking receives.
 ANSWER_SECONDS = 10.0
-#: Seconds to wait after Redis has refused a command.
-REFUSED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +99,8 @@ class Channel(stock.Channel):
     socket_timeout = ANSWER_SECONDS
     socket_connect_timeout = ANSWER_SECONDS
     socket_keepalive = True
+    refused_seconds = 5.0  #: wait after Redis has refused a command; also a transport option
+    from_transport_options = (*stock.Channel.from_transport_options, "refused_seconds")
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         self._late: list[Held] = []
@@ -214,8 +214,8 @@ class Channel(stock.Channel):
             log.warning("put %d messages back to %s that were taken and not acknowledged", count, queue)
 
     def _refused(self, error: redis.ResponseError) -> None:
-        self._not_before = monotonic() + REFUSED_SECONDS
-        log.error("Redis refuses to hand out orders, next attempt in %.0f s: %s", REFUSED_SECONDS, error)
+        self._not_before = monotonic() + self.refused_seconds
+        log.error("Redis refuses to hand out orders, next attempt in %.0f s: %s", self.refused_seconds, error)
 
     def _try(self, what: str, held: Held, action: Callable[[Held], None], *, again: bool = False) -> None:
         if self.connection is None:
