@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-#: A window is looked for this many days ahead; every non-empty weekly window opens within 8.
-_HORIZON_DAYS = 9
+#: Windows are looked at this many days ahead; every non-empty weekly window opens within 8.
+_HORIZON_DAYS = 11
+#: What is open for longer has no gap in a whole week, even in one that a time zone has lengthened by a day.
+_ENDLESS = timedelta(days=9)
 
 
 class MaintenanceWindow(BaseModel):
@@ -78,13 +80,20 @@ class MaintenanceWindow(BaseModel):
 
     def contains(self, instant: datetime) -> bool:
         """Whether the window is open at ``instant`` (aware)."""
-        return self.closes_at(instant) is not None
+        length = timedelta(minutes=self.minutes)
+        return any(opening <= instant < opening + length for opening in self._openings(instant))
 
     def closes_at(self, instant: datetime) -> datetime | None:
-        """Return when the window that is open at ``instant`` closes, or None if none is open."""
+        """Return when the window that is open at ``instant`` closes; None if none is open, or it never closes.
+
+        Windows that touch or overlap are one: what opens before the last one has closed keeps it open.
+        """
         length = timedelta(minutes=self.minutes)
-        open_now = [o + length for o in self._openings(instant) if o <= instant < o + length]
-        return max(open_now, default=None)
+        closes: datetime | None = None
+        for opening in self._openings(instant):
+            if opening <= instant < opening + length or (closes is not None and opening <= closes):
+                closes = opening + length
+        return None if closes is None or closes - instant > _ENDLESS else closes
 
     def next_opening(self, instant: datetime) -> datetime:
         """Return the first opening at or after ``instant``, in UTC."""
@@ -93,4 +102,4 @@ class MaintenanceWindow(BaseModel):
     def fits(self, instant: datetime, duration: timedelta) -> bool:
         """Whether work of ``duration`` begun at ``instant`` ends before the window closes."""
         closes = self.closes_at(instant)
-        return closes is not None and instant + duration <= closes
+        return self.contains(instant) and (closes is None or instant + duration <= closes)
