@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from node_executor.flash.causes import slot_error
+from node_executor.flash.digest import Digest
 from node_executor.flash.fetch import Bounds, FileSource, Source
 from node_executor.flash.fetch_http import HttpSource
 from node_executor.flash.pump import Pump, aside
@@ -51,8 +53,8 @@ class SlotFlasher:
         region = self._writable(slot)
         source = self._source(image, region.length)
         self._written.pop(slot, None)
-        with SlotTarget(region, slot, writable=True) as target:
-            writer = SlotWriter(target, image)
+        with SlotTarget(region, slot, writable=True) as target, Digest() as digest:
+            writer = SlotWriter(target, image, digest)
             writer.wipe()
             if cancelled.is_set():
                 return
@@ -103,10 +105,11 @@ class SlotFlasher:
         if region.overlaps(other):
             message = f"cannot flash slot {slot}: it shares bytes of {region.path} with the running slot {running}"
             raise SlotInUseError(message, cure="repair the partition table")
-        user = user_of(region)
-        if user is not None:
-            raise SlotInUseError(f"cannot flash slot {slot}: {region.path} is {user}", cure="unmount the slot")
-        return narrowed(region)
+        with slot_error("examine", slot, str(region.path)):
+            user = user_of(region)
+            if user is not None:
+                raise SlotInUseError(f"cannot flash slot {slot}: {region.path} is {user}", cure="unmount the slot")
+            return narrowed(region)
 
     def _source(self, image: Image, limit: int) -> Source:
         bounds = Bounds(size=image.size, limit=limit)

@@ -129,8 +129,12 @@ def _loops(path: Path) -> Iterator[tuple[Path, int, int]]:
     """Yield device, start and length (0: to the end) of the loop devices over a file."""
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
         folder = backing.parent
-        if _same(Path(backing.read_text().rstrip("\n")), path):
+        try:
+            file = Path(backing.read_text().rstrip("\n"))
             start, length = (int((folder / name).read_text()) for name in ("offset", "sizelimit"))
+        except OSError:
+            continue  # detached while we looked, so not mounted either
+        if _same(file, path):
             yield Path("/dev", folder.parent.name), start, length
 
 

@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 from typing import Final
 
+from node_executor.flash.digest import Digest
 from node_executor.flash.pump import BLOCK
 from node_executor.flash.target import SlotTarget
 from shared.errors import DigestMismatchError, ImageTooLargeError, SizeMismatchError
@@ -26,11 +26,11 @@ FLUSH: Final = 64 << 20
 class SlotWriter:
     """Writes one image into one slot, block by block."""
 
-    def __init__(self, target: SlotTarget, image: Image) -> None:
+    def __init__(self, target: SlotTarget, image: Image, digest: Digest) -> None:
         self._target = target
         self._image = image
         self._name = f"cannot flash image {image.sha256[:12]}"
-        self._digest = hashlib.sha256()
+        self._digest = digest
         self._head = memoryview(mmap.mmap(-1, HEAD))
         self._flushed = 0
         self.done = 0  #: bytes taken
@@ -59,11 +59,12 @@ class SlotWriter:
         if end > self._target.length:
             message = f"{self._name}: it is longer than the slot's {self._target.length} bytes"
             raise ImageTooLargeError(message, cure="build a smaller image, or lay the disk out with larger slots")
-        self._digest.update(block)
+        hashed = self._digest.update(block)
         if self.done == 0:
             self._head[: len(block)] = block
         else:
             self._target.write(block, self.done)
+        hashed.result()
         self.done = end
         if self.done - self._flushed >= FLUSH:
             self._flush()
