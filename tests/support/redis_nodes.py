@@ -37,6 +37,12 @@ def wait_until(what: str, condition: Callable[[], object], patience: float = PAT
         time.sleep(0.02)
 
 
+def new_order(node_id: str, number: int) -> Order:
+    """Return an order for ``node_id`` whose id and sequence number are made of ``number``."""
+    issued = datetime.now(UTC)
+    return Order(id=f"order-{number}", kind=OrderKind.ROLLBACK, node_id=node_id, seq=number, issued_at=issued)
+
+
 class Node:
     """One node's intake process and what it has written down. ``url`` is where it finds Redis."""
 
@@ -65,6 +71,11 @@ class Node:
         assert self.process
         return self.process.wait(PATIENCE)
 
+    def close(self) -> None:
+        """End the process if it still runs."""
+        if self.process and self.process.poll() is None:
+            self.end()
+
     def lines(self, name: str) -> list[str]:
         """Return what it has written to ``taken``, ``duplicates``, ``refused`` or ``attempts``."""
         path = self.folder / name
@@ -77,7 +88,7 @@ class Stage:
     def __init__(self, server: RedisServer, folder: Path, count: int, options: dict[str, Any]) -> None:
         self.server = server
         self.signer = Signer("controller", Ed25519PrivateKey.generate())
-        self._app = controller_app(server.url)
+        self.app = controller_app(server.url)
         self._sent = 0
         self.proxies = [Proxy(server.port) for _ in range(count)]
         self.nodes = [
@@ -93,15 +104,8 @@ class Stage:
         orders = {}
         for node in self.nodes:
             self._sent += 1
-            order = Order(
-                id=f"order-{self._sent}",
-                kind=OrderKind.ROLLBACK,
-                node_id=node.id,
-                seq=self._sent,
-                issued_at=datetime.now(UTC),
-            )
-            orders[node.id] = order
-        publish_orders(self._app, [(node_id, o.id, self.signer.seal(o)) for node_id, o in orders.items()])
+            orders[node.id] = new_order(node.id, self._sent)
+        publish_orders(self.app, [(node_id, o.id, self.signer.seal(o)) for node_id, o in orders.items()])
         return {node_id: order.id for node_id, order in orders.items()}
 
     def missing(self, ids: dict[str, str]) -> list[str]:
@@ -143,8 +147,7 @@ class Stage:
     def close(self) -> None:
         """End every process and connection."""
         for node in self.nodes:
-            if node.process and node.process.poll() is None:
-                node.end()
+            node.close()
         for proxy in self.proxies:
             with proxy:
                 pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from dataclasses import dataclass, field
@@ -29,10 +30,10 @@ class _Link:
 
 
 class Proxy:
-    """Forwards 127.0.0.1:``port`` to the Redis at ``target``. Use it as a context manager."""
+    """Forwards 127.0.0.1:``port`` to the Redis at ``target``; with ``tls`` it speaks TLS to its clients."""
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
+        self._target, self._tls = target, tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -46,6 +47,8 @@ class Proxy:
             while True:
                 client, _ = self._listener.accept()
                 try:
+                    if self._tls:
+                        client = self._tls.wrap_socket(client, server_side=True)
                     server = socket.create_connection(("127.0.0.1", self._target))
                 except OSError:
                     client.close()
