@@ -10,7 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-import inspect
 from typing import ClassVar
 
 
@@ -22,7 +21,8 @@ class FleetError(Exception):
 
     def __init__(self, message: str | None = None, *, cure: str = "") -> None:
         """Keep ``message`` (default: the class docstring) and ``cure``, a hint in the imperative."""
-        self.message = message or (inspect.getdoc(type(self)) or "").splitlines()[0]
+        # Under ``python -OO`` there are no docstrings; the kind is a message, too.
+        self.message = message or (type(self).__doc__ or self.kind).splitlines()[0]
         self.cure = cure
         super().__init__(self.message)
 

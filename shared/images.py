@@ -19,14 +19,20 @@ def _sha256(value: str) -> str:
 
 
 def _source(value: str) -> str:
+    # Python's parser drops tabs and newlines without a word; what is checked here must be what is fetched later.
+    if not value.isprintable() or " " in value:
+        raise ValueError(f"source {value!r} holds spaces or control characters: write them as %20 and the like")
     try:
         parts = urlsplit(value)
+        _ = parts.port  # parsed, and refused, only when it is read
     except ValueError as error:
         raise ValueError(f"source {value!r} is not a URL: {error}") from error
     if parts.scheme not in SCHEMES:
         raise ValueError(f"source {value!r} must start with http://, https:// or file://")
     if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
         raise ValueError(f"source {value!r} names host {parts.netloc!r}: write file:///path")
+    if parts.scheme == "file" and not parts.path.startswith("/"):
+        raise ValueError(f"source {value!r} names no absolute path: write file:///path")
     if parts.scheme != "file" and not parts.hostname:
         raise ValueError(f"source {value!r} names no host")
     return value

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -130,7 +130,7 @@ def private_from_pem(pem: bytes) -> Ed25519PrivateKey:
     """
     try:
         key = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InputError(f"cannot read signing key: {error}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise InputError("cannot read signing key: it is not an Ed25519 key")
@@ -162,7 +162,7 @@ def envelope_from_json(text: str | bytes) -> object:
     """
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # a megabyte of "[" nests too deeply for Python's parser
         raise EnvelopeError(f"cannot read envelope: {error}") from error
 
 
@@ -171,7 +171,7 @@ def claimed_order_id(envelope: object) -> str:
     payload = envelope.get("payload") if isinstance(envelope, dict) else None
     try:
         claimed = json.loads(payload) if isinstance(payload, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     found = claimed.get("id") if isinstance(claimed, dict) else None
     return found if isinstance(found, str) and len(found) <= _LONGEST_ID else ""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from shared.errors import TlsError
@@ -68,7 +68,7 @@ def _certificates(what: str, path: Path, pem: bytes) -> list[x509.Certificate]:
 def _check_key(path: Path, pem: bytes, leaf: x509.Certificate) -> None:
     try:
         key = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise TlsError(f"cannot read private key {path}: it is not a plain PEM key", cure=_REISSUE) from error
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
