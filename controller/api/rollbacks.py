@@ -23,9 +23,9 @@ class RollbackCalls:
             translate.selection(request.targets), reason=request.reason, actor=translate.actor(context)
         )
         nodes = [node_id for node_id, _ in ordered]
-        some = f"node {nodes[0]}" if len(nodes) == 1 else f"{len(nodes)} nodes"
+        who = f"node {nodes[0]}. System" if len(nodes) == 1 else f"{len(nodes)} nodes. Systems"
         return pb.FleetTriggerRollbackResponse(
-            message=f"Rollback ordered for {some}. Each will reboot to its previous partition.",
+            message=f"Rollback ordered for {who} will reboot to previous partition.",
             nodes=nodes,
             order_ids=[order_id for _, order_id in ordered],
         )

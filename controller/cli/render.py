@@ -54,8 +54,13 @@ def _check(check: common.CheckResult) -> str:
     return f"  {icon} {check.name} - {answer} ({check.duration_ms:.0f}ms)"
 
 
-def rollback(message: str) -> str:
-    """Answer of ``rollback trigger``."""
+def rolled_back() -> str:
+    """Answer of ``rollback trigger`` from a node: it answers once the switch back is settled, before the reboot."""
+    return "✅ Rollback completed. System will reboot to previous partition."
+
+
+def rollback_ordered(message: str) -> str:
+    """Answer of ``rollback trigger`` from a controller: the nodes have yet to do it."""
     return f"✅ {message}"
 
 

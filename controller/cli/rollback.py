@@ -23,10 +23,10 @@ def trigger(common: Common, *, reason: str, nodes: tuple[str, ...], selector: st
     with session(common, fleet=chosen is not None) as opened:
         if opened.is_node:
             request = node_pb2.TriggerRollbackRequest(reason=reason)
-            show(common, opened.call(opened.node.TriggerRollback, request), lambda a: render.rollback(a.message))
+            show(common, opened.call(opened.node.TriggerRollback, request), lambda _: render.rolled_back())
         else:
             asked = fleet_pb2.FleetTriggerRollbackRequest(targets=required(chosen, "roll back"), reason=reason)
-            show(common, opened.call(opened.fleet.TriggerRollback, asked), lambda a: render.rollback(a.message))
+            show(common, opened.call(opened.fleet.TriggerRollback, asked), lambda a: render.rollback_ordered(a.message))
 
 
 @click.command("history")
