@@ -17,7 +17,7 @@ from shared.errors import FleetError
 log = structlog.get_logger(__name__)
 
 #: Seconds before the first new attempt, and at most.
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 15.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 
 class Loop:

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     orders_key: Path | None = None  #: signs orders; None: orders.key in tls_dir
     metrics_port: int | None = Field(default=None, ge=0, le=65535)  #: serves /metrics on loopback; None: nowhere
     intervals: Intervals = Intervals()
+    keep_events_days: float = Field(default=90.0, gt=0)  #: raw events; turns, history and audit are kept for good
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -57,6 +58,11 @@ class Settings(BaseSettings):
     def signing_key(self) -> Path:
         """The file that orders are signed with."""
         return self.orders_key or self.tls_dir / "orders.key"
+
+    @property
+    def keep_events(self) -> timedelta:
+        """How long raw events are kept."""
+        return timedelta(days=self.keep_events_days)
 
     @classmethod
     def settings_customise_sources(

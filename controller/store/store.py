@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection
@@ -82,12 +83,16 @@ class Store:
         return self.url.get_backend_name()
 
     def migrate(self) -> None:
-        """Bring the tables to this release's schema; does nothing when they are there already.
+        """Bring the tables to this release's schema, and make the folder of a new SQLite file.
+
+        Does nothing when all is there already.
 
         Raises:
             ConflictError: the database was written by a newer release.
             TransportError: the database cannot be reached.
         """
+        if self.database == "sqlite":
+            Path(self.url.database or "").absolute().parent.mkdir(parents=True, exist_ok=True)
         with explained():
             upgrade.migrate(self.engine)
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -81,7 +82,7 @@ class PostgresServer:
     ) -> None:
         """End the server and remove its folder."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGINT)  # "fast": SIGTERM would wait for every client to leave
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
