@@ -11,6 +11,7 @@ import importlib
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import weakref
@@ -21,7 +22,7 @@ from typing import Self
 
 import redis
 
-from shared.errors import NotFoundError, TransportError
+from shared.errors import FleetError, NotFoundError, TransportError
 
 #: Longest path of a unix socket that Linux takes (sun_path, 108 bytes with its end mark).
 _SOCKET_PATH_BYTES = 107
@@ -193,3 +194,19 @@ class RedisServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def main() -> int:
+    """Start a server, ask it, end it: whether one serves here. Returns the exit code."""
+    try:
+        with RedisServer() as server, server.client() as client:
+            version = client.info("server").get("redis_version", "unknown")
+    except (FleetError, redis.RedisError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    sys.stdout.write(f"a Redis {version} serves here\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
