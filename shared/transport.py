@@ -174,6 +174,10 @@ class Channel(stock.Channel):
         except EnvelopeError as error:
             self.bury(held, str(error))
             return
+        if message["headers"].get("eta") or message["headers"].get("expires"):
+            # Celery would hold it here until that date, or drop it in silence after it.
+            self.bury(held, "it carries a date; dates are the controller's matter")
+            return
         tag = message["properties"]["delivery_tag"]
         self.qos.held[tag] = held
         try:
