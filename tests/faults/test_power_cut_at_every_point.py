@@ -1,4 +1,4 @@
-"""The power goes at every single moment of an update that can be told from its neighbours; in memory, so all of them.
+"""The power goes, or the executor is killed, at every single moment of an update; in memory, so at all of them.
 
 A moment is before and after each effect and each write of a state file. Whatever the moment: after the power is back
 the update ends by itself in Completed or RolledBack, the node runs a proven slot, and can take the next order.
@@ -41,9 +41,9 @@ def points_of(script: Script) -> int:
     return node.machine.points - before
 
 
-def run_with_cut(script: Script, cut: int, again: int | None = None) -> SimulatedNode:
-    """Run an update whose power goes at moment ``cut``, and once more ``again`` moments later; then let it settle."""
-    node = SimulatedNode()
+def run_with_cut(script: Script, cut: int, again: int | None = None, *, only_killed: bool = False) -> SimulatedNode:
+    """Run an update that is cut at moment ``cut``, and once more ``again`` moments later; then let it settle."""
+    node = SimulatedNode(only_killed=only_killed)
     script(node)
     node.desk.take(update_order())
     node.machine.cut_at = cut
@@ -75,15 +75,30 @@ def assert_sound(node: SimulatedNode) -> None:
     assert node.desk.status("order-2").phase is Phase.COMPLETED
 
 
+@pytest.mark.parametrize("only_killed", [False, True], ids=["power-cut", "kill-9"])
 @pytest.mark.parametrize("script", [good, unhealthy, dead], ids=lambda s: s.__name__)
-def test_an_update_ends_soundly_wherever_the_power_goes(script: Script) -> None:
+def test_an_update_ends_soundly_wherever_it_is_cut(script: Script, *, only_killed: bool) -> None:
     points = points_of(script)
 
     for cut in range(points):
-        assert_sound(run_with_cut(script, cut))
+        assert_sound(run_with_cut(script, cut, only_killed=only_killed))
 
     assert points > 30
     print(f"{script.__name__}: {points} moments, all sound")  # noqa: T201 - the figure is the result
+
+
+@pytest.mark.parametrize("script", [good, unhealthy, dead], ids=lambda s: s.__name__)
+def test_a_kill_alone_changes_nothing_about_the_outcome(script: Script) -> None:
+    undisturbed = SimulatedNode()
+    script(undisturbed)
+    undisturbed.desk.take(update_order())
+    undisturbed.run_until_settled()
+
+    ends = {
+        run_with_cut(script, cut, only_killed=True).desk.status("order-1").phase for cut in range(points_of(script))
+    }
+
+    assert ends == {undisturbed.desk.status("order-1").phase}
 
 
 @pytest.mark.parametrize("script", [good, unhealthy], ids=lambda s: s.__name__)

@@ -34,6 +34,7 @@ class Fault:
     wrong_bytes: bool = False  #: right length, other content
     etag: str | None = None  #: instead of the file's own; "" sends none
     status: int | None = None  #: this, and no image
+    retry_after: int | None = None  #: with ``status``: come back after so many seconds
     redirect: str | None = None  #: 302 to here
     encoding: str | None = None  #: claims this Content-Encoding
 
@@ -88,7 +89,10 @@ class _FaultyHandler(ReleaseHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
         elif self.fault.status is not None:
-            self.send_error(self.fault.status)
+            self.send_response(self.fault.status)
+            self.send_header("Retry-After", str(self.fault.retry_after or 0))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         else:
             super().do_GET()
         self.story.answered.set()

@@ -53,6 +53,8 @@ class SimulatedMachine:
     unhealthy: dict[str, str] = field(default_factory=dict)  #: version -> the critical check that fails
     dead: set[str] = field(default_factory=set)  #: versions that boot but never start the executor
     during: dict[str, Callable[[], None]] = field(default_factory=dict)  #: effect -> called in its middle
+    panics: set[str] = field(default_factory=set)  #: versions that die while health is asked
+    counts_tries: bool = True  #: False: firmware that ignores the tries, as plain gptmbr does
     hook_environments: list[dict[str, str]] = field(default_factory=list)
     cut_at: int | None = None  #: points until the power goes
     calls: list[str] = field(default_factory=list)  #: effects, in order
@@ -91,7 +93,7 @@ class SimulatedMachine:
         if not startable:
             raise NothingBootableError(f"no slot is bootable: {self.slots}")
         best = max(startable, key=lambda s: s.priority)
-        if not best.successful:
+        if not best.successful and self.counts_tries:
             self.slots[best.slot] = replace(best, tries=best.tries - 1)
         for status in list(self.slots.values()):
             if status.priority > best.priority:  # its boots are used up: firmware forgets it
@@ -113,6 +115,8 @@ class SimulatedMachine:
         """Frame one effect: points before and after, its scripted failure, its call in the middle."""
         self.point()
         self.calls.append(name)
+        if name == "health" and self.contents[self.running] in self.panics:
+            raise PowerCut
         errors = self.failures.get(name)
         if errors:
             raise errors.pop(0)

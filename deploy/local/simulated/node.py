@@ -48,6 +48,7 @@ class SimulatedNode:
     clock: SimulatedClock = field(default_factory=SimulatedClock)
     config: NodeConfig = field(default_factory=lambda: NodeConfig(node_id="node-1"))
     events: list[Event] = field(default_factory=list)
+    only_killed: bool = False  #: a cut ends the executor, not the machine: kill -9 instead of a power cut
 
     def __post_init__(self) -> None:
         """Start the executor for the first time."""
@@ -75,12 +76,19 @@ class SimulatedNode:
             try:
                 rest = self.runner.advance()
             except PowerCut:
-                self.power_cycle()
+                self.come_back()
                 continue
             if not self.machine.reboot_requested:
                 return rest
             self.power_cycle()
         raise AssertionError("the node does not come to rest")
+
+    def come_back(self) -> None:
+        """Do what follows a cut."""
+        if self.only_killed and not self.machine.reboot_requested:
+            self.start_executor()
+        else:
+            self.power_cycle()
 
     def power_cycle(self) -> None:
         """Boot the machine and start the executor, until a power cut lets both be."""
