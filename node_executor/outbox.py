@@ -27,7 +27,7 @@ from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
 from shared.celery_app import push_events, redis_client
-from shared.errors import DiskFullError, StateFileError, TransportError
+from shared.errors import DiskFullError, StateFileError
 from shared.messages import Event
 from shared.signing import Signer
 from shared.states import EventKind
@@ -162,10 +162,10 @@ class Outbox:
         client = redis_client(redis_url)
 
         def note(attempt: RetryCallState) -> None:
-            log.warning("events wait for Redis: %s", attempt.outcome and attempt.outcome.exception())
+            log.warning("cannot deliver events yet: %s", attempt.outcome and attempt.outcome.exception())
 
         attempts = Retrying(
-            retry=retry_if_exception_type((TransportError, StateFileError, DiskFullError)),
+            retry=retry_if_exception_type(Exception),  # whatever fails, events must leave one day
             wait=wait_random_exponential(multiplier=0.5, max=longest_wait),
             stop=stop_when_event_set(self._stop),
             sleep=sleep_using_event(self._stop),
