@@ -109,7 +109,7 @@ class LocalFleet:
         self.controller.start()
         self.osctl("context", "set", "fleet", "--kind", "controller", "--address", self.controller_address,
                    "--tls-dir", str(self.admin_tls))  # fmt: skip
-        self.wait_until(lambda: self.try_osctl("version").returncode == 0, "the controller to answer")
+        self.wait_until(lambda: self.try_osctl("node", "list").returncode == 0, "the controller to answer")
         self.report(f"{self.plan.nodes} virtual nodes, each with a GPT disk image of its own")
         template = self._disk_with(self.build_release(self.plan.version))
         for number, node_id in enumerate(self.node_ids):
@@ -161,7 +161,7 @@ class LocalFleet:
                 tls_dir=tls,
             )
         )
-        self.osctl("node", "add", node_id, "--address", self.node_addresses[node_id], "--label", f"site={site}",
+        self.osctl("node", "add", node_id, "--node-address", self.node_addresses[node_id], "--label", f"site={site}",
                    "--event-key", str(tls / "events.pub"))  # fmt: skip
         self.nodes[node_id] = VirtualNode(node_id, folder, broken=self.plan.broken.get(node_id, {}))
 
