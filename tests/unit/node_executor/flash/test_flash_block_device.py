@@ -75,11 +75,10 @@ def test_a_stretch_that_is_a_partition_is_reached_as_that(device: Path) -> None:
 def test_nobody_can_mount_or_claim_a_slot_that_is_being_written(device: Path, tmp_path: Path) -> None:
     partition = narrowed(region(device, Slot.B))
     run("mkfs.ext4", "-q", partition.path)
-    (tmp_path / "point").mkdir()
 
     with SlotTarget(partition, Slot.B, writable=True):
-        with pytest.raises(subprocess.CalledProcessError) as refused:
-            run("mount", partition.path, tmp_path / "point")
+        with pytest.raises(subprocess.CalledProcessError) as refused, mounted(partition.path, tmp_path / "point"):
+            pytest.fail("the slot was mounted while it was open for writing")
         with pytest.raises(SlotInUseError, match="cannot open slot B"):
             SlotTarget(partition, Slot.B, writable=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,18 @@ def test_fruitless_connections_are_counted_to_the_limit(disk: FlashDisk, tmp_pat
         disk.flash(image(f"{server.url}/image.squashfs", DATA))
 
     assert len(server.requests) == FAST.attempts
+
+
+def test_a_server_cannot_make_us_wait_as_long_as_it_likes(disk: FlashDisk, tmp_path: Path) -> None:
+    started = time.monotonic()
+    with (
+        FaultyReleaseServer(tmp_path, after=Fault(status=503, retry_after=3600)) as server,
+        pytest.raises(SourceUnreachableError, match="HTTP 503"),
+    ):
+        disk.flash(image(f"{server.url}/image.squashfs", DATA))
+
+    assert len(server.requests) == FAST.attempts
+    assert time.monotonic() - started < 60
 
 
 def test_a_connection_that_brought_bytes_renews_the_budget(disk: FlashDisk, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from node_executor.flash.flasher import SlotFlasher
 from node_executor.flash.region import SlotRegion
+from node_executor.flash.target import SlotTarget
 from shared.errors import (
     DigestMismatchError,
     ImageTooLargeError,
@@ -152,6 +153,18 @@ def test_an_image_larger_than_the_slot_is_refused_in_the_probe(
 
     with pytest.raises(ImageTooLargeError, match="do not fit into the slot's 8388608"):
         disk.flasher().probe(image(stored(tmp_path, data), data, size=size), Slot.B, disk.cancelled)
+
+    assert disk.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("at", [-1, 8 * MIB - 511, 8 * MIB], ids=["before", "across the end", "behind"])
+def test_no_byte_outside_the_slot_can_be_written_or_read(disk: FlashDisk, at: int) -> None:
+    before = disk.path.read_bytes()
+
+    with SlotTarget(disk.region(Slot.B), Slot.B, writable=True) as target:
+        for call in (target.write, target.read_into):
+            with pytest.raises(ImageTooLargeError, match="cannot reach bytes"):
+                call(memoryview(bytearray(512)), at)
 
     assert disk.path.read_bytes() == before
 
