@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from controller.enact import enact
+from controller.enact import enact, fleet_of
 from controller.rollout.decide import decide
 from controller.store.store import Store
-from shared.errors import NotFoundError, StaleVersionError, TransportError
+from shared.errors import StaleVersionError, TransportError
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +60,12 @@ class Engine:
         Raises:
             TransportError: the database cannot be reached.
         """
-        for rollout_id in self._pending():
+        with self._store.snapshot() as tx:
+            active = tx.rollouts.active()
+        for rollout_id in active:
             try:
-                self._advance(rollout_id)
+                if self._pending(rollout_id):
+                    self._advance(rollout_id)
             except TransportError:
                 raise
             except Exception:
@@ -78,15 +81,11 @@ class Engine:
         with self._store.transaction() as tx:
             tx.rollouts.release_leases(self._owner)
 
-    def _pending(self) -> list[str]:
-        """Return the rollouts about which there is something to decide."""
-        now = self._clock()
+    def _pending(self, rollout_id: str) -> bool:
+        """Whether there is something to decide; takes no lock."""
         with self._store.snapshot() as tx:
-            active = tx.rollouts.active()
-            if not active:
-                return []
-            nodes = {node.id: node for node in tx.nodes.all()}
-            return [each for each in active if decide(tx.rollouts.get(each), nodes, now)]
+            rollout = tx.rollouts.get(rollout_id)
+            return bool(decide(rollout, fleet_of(tx, rollout), self._clock()))
 
     def _advance(self, rollout_id: str) -> None:
         for _ in range(ATTEMPTS):
@@ -94,8 +93,6 @@ class Engine:
                 self._decide(rollout_id)
             except StaleVersionError:
                 continue
-            except NotFoundError:
-                log.warning("rollout has gone", rollout_id=rollout_id)
             return
         log.warning("rollout changes faster than it can be decided", rollout_id=rollout_id)
 
