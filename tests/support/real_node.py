@@ -71,7 +71,7 @@ class RealNode:
 
     def __init__(self, workshop: Workshop, folder: Path, *, redis_url: str = "", node_id: str = "node-1") -> None:
         """Lay the node out in ``folder``; it is not switched on yet."""
-        self.folder, self.workshop = folder, workshop
+        self.folder, self.workshop, self.node_id = folder, workshop, node_id
         folder.mkdir(parents=True, exist_ok=True)
         self.address = f"127.0.0.1:{free_ports(1)[0]}"
         self.disk = folder / "disk.img"
@@ -149,6 +149,10 @@ class RealNode:
         (self.holds / moment).unlink(missing_ok=True)
         (self.holds / f"{moment}.reached").unlink(missing_ok=True)
 
+    def wait_phase(self, name: str, phase: str) -> None:
+        """Wait until a schedule or order stands in ``phase``."""
+        wait_until(lambda: self.record(name).get("phase") == phase, f"{name} to be {phase}\n{self.console()}")
+
     def wait_final(self, schedule_id: str, patience: float = 60) -> dict[str, Any]:
         """Wait until the schedule is settled, and return its record as it stands in the journal."""
 
@@ -161,11 +165,11 @@ class RealNode:
             raise AssertionError(f"{error}: {self.record(schedule_id)}\n{self.console()}") from error
         return self.record(schedule_id)
 
-    def record(self, schedule_id: str) -> dict[str, Any]:
-        """Return a record from the journal's file, {} if there is none."""
+    def record(self, name: str) -> dict[str, Any]:
+        """Return the record of a schedule or order from the journal's file, {} if there is none."""
         path = self.folder / "state/update-schedule.json"
         records = json.loads(path.read_text())["schedules"] if path.exists() else []
-        return next((r for r in records if r["id"] == schedule_id), {})
+        return next((r for r in records if name in (r["id"], r["order_id"])), {})
 
     def slots(self) -> dict[Slot, SlotStatus]:
         """Return the boot attributes as they are on the disk."""
