@@ -30,7 +30,7 @@ from tests.support.rollouts import NOW, UPDATE
 SILENCE = timedelta(seconds=600)
 LEASE = timedelta(seconds=30)
 ALICE = "user:alice"
-_KEY = public_to_text(Ed25519PrivateKey.generate().public_key())
+EVENT_KEY = public_to_text(Ed25519PrivateKey.generate().public_key())
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Bench:
     def register(self, *node_ids: str, **labels: str) -> None:
         """Register nodes with labels."""
         for node_id in node_ids:
-            self.fleet.register_node(node_id, labels=labels, address="", event_key=_KEY, actor=ALICE)
+            self.fleet.register_node(node_id, labels=labels, address="", event_key=EVENT_KEY, actor=ALICE)
 
     def create(self, policy: Policy | None = None, update: UpdateSpec = UPDATE, **values: Any) -> Rollout:
         """Create a rollout over all nodes."""
@@ -89,12 +89,15 @@ class Bench:
         """Take the orders that are due, of one kind if it is given."""
         return [row.order for row in self.due() if kind in (None, row.order.kind)]
 
+    def said(self, node_id: str, kind: EventKind, **values: Any) -> Event:
+        """Return a node's event about none of its orders."""
+        seq = next(self.seqs)
+        return Event(kind=kind, node_id=node_id, id=f"event-{seq}", seq=seq, at=self.now, **values)
+
     def say(self, order: Order | Target, kind: EventKind, **values: Any) -> Event:
         """Return a node's event about an order, or about the order of a turn."""
-        seq = next(self.seqs)
         order_id = order.id if isinstance(order, Order) else order.order_id
-        given = {"order_id": order_id, "node_id": order.node_id, "id": f"event-{seq}", "seq": seq, "at": self.now}
-        return Event(kind=kind, **(given | values))
+        return self.said(order.node_id, kind, order_id=order_id, **values)
 
     def ends(self, order: Order | Target, state: ScheduleState = ScheduleState.COMPLETED, **values: Any) -> Event:
         """Return the outcome of an order."""

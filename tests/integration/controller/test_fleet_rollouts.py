@@ -48,7 +48,7 @@ def test_a_rollout_takes_the_chosen_nodes_and_begins(bench: Bench, selection: Se
 
     assert names(rollout) == chosen
     assert (rollout.id, rollout.state, rollout.created_by) == ("rollout-20260127-001", RolloutState.RUNNING, ALICE)
-    assert sorted(target.schedule_id for target in rollout.targets)[0] == "sched-20260127-001"
+    assert min(target.schedule_id for target in rollout.targets) == "sched-20260127-001"
     assert sorted(order.node_id for order in bench.orders()) == chosen
     assert bench.rollout(rollout.id) == rollout
     assert bench.woken == woken + 1
