@@ -27,7 +27,12 @@ def fleet() -> Iterator[LocalFleet]:
 
 def kill_controller(fleet: LocalFleet) -> None:
     fleet.controller.kill()
+    restart_controller(fleet)
+
+
+def restart_controller(fleet: LocalFleet) -> None:
     fleet.controller.start()
+    fleet.wait_until(lambda: fleet.try_osctl("node", "list").returncode == 0, "the controller to answer again")
 
 
 def kill_redis(fleet: LocalFleet) -> None:
@@ -46,7 +51,7 @@ def lose_unread_reports(fleet: LocalFleet) -> None:
     with fleet.redis.client() as client:
         fleet.wait_until(lambda: client.llen(EVENTS_QUEUE) >= 4, "reports that nobody reads")
         client.flushall()
-    fleet.controller.start()
+    restart_controller(fleet)
 
 
 @pytest.mark.slow
