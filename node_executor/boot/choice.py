@@ -36,13 +36,13 @@ def armed(now: Statuses, slot: Slot, tries: int) -> Statuses:
     if not 1 <= tries <= _TRIES_LIMIT:
         raise ValueError(f"{tries} tries do not fit: 1 to {_TRIES_LIMIT}")
     _demand_proven(now, slot.other(), f"arm slot {slot}")
-    return {slot: _chosen(slot, tries=tries), slot.other(): _fallback(slot.other())}
+    return {slot: chosen(slot, tries=tries), slot.other(): _fallback(slot.other())}
 
 
 def marked_good(now: Statuses, slot: Slot) -> Statuses:
     """Return the attributes with ``slot`` proven and chosen, the other as fallback if that one is proven too."""
     other = slot.other()
-    return {slot: _chosen(slot), other: _fallback(other) if is_proven(now[other]) else _retired(other)}
+    return {slot: chosen(slot), other: _fallback(other) if is_proven(now[other]) else never(other)}
 
 
 def retired(now: Statuses, slot: Slot) -> Statuses:
@@ -52,18 +52,20 @@ def retired(now: Statuses, slot: Slot) -> Statuses:
         BootloaderError: the other slot is not proven.
     """
     _demand_proven(now, slot.other(), f"retire slot {slot}")
-    return {slot: _retired(slot), slot.other(): _chosen(slot.other())}
+    return {slot: never(slot), slot.other(): chosen(slot.other())}
 
 
-def _chosen(slot: Slot, *, tries: int = 0) -> SlotStatus:
+def chosen(slot: Slot, *, tries: int = 0) -> SlotStatus:
+    """Return the attributes of the slot to boot: unproven with ``tries``, or proven."""
     return SlotStatus(slot=slot, flagged=True, priority=PRIORITY_CHOSEN, tries=tries, successful=tries == 0)
 
 
 def _fallback(slot: Slot) -> SlotStatus:
-    return replace(_chosen(slot), flagged=False, priority=PRIORITY_FALLBACK)
+    return replace(chosen(slot), flagged=False, priority=PRIORITY_FALLBACK)
 
 
-def _retired(slot: Slot) -> SlotStatus:
+def never(slot: Slot) -> SlotStatus:
+    """Return the attributes of a slot that is not to be booted."""
     return SlotStatus(slot=slot, flagged=False, priority=0, tries=0, successful=False)
 
 

@@ -7,20 +7,22 @@ recognisable unless told to, and never one that is in use. Slot A is marked good
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from node_executor.boot.choice import chosen, never
 from node_executor.boot.control import GptBootControl
 from node_executor.boot.disk import FILE_SECTOR_SIZE, open_disk
+from node_executor.boot.readers import READERS
+from node_executor.boot.tools import run_tool
 from shared.errors import BootloaderError, ConflictError, InputError
-from shared.slots import Slot, SlotStatus
+from shared.slots import Slot
 
 MIB = 1 << 20
 _ARRAY_BYTES = 128 * 128  # what sgdisk creates: 128 entries of 128 bytes
 _TAIL = MIB  # the backup table at the end, aligned
 _TYPES = {"boot": "ef00", "linux": "8300"}  # sgdisk's codes: EFI system, Linux file system
-_PROVEN = SlotStatus(slot=Slot.A, flagged=True, priority=2, tries=0, successful=True)
+_ATTRIBUTES = {Slot.A: chosen(Slot.A).attributes(), Slot.B: never(Slot.B).attributes()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +76,7 @@ def provision_disk(  # noqa: PLR0913 - all but the disk are keywords, one for ea
     layout = Layout(slot_size=slot_size, boot_size=boot_size, data_size=data_size)
     sector_size = _prepare(path, layout, size, force=force)
     _run_sgdisk(path, layout, sector_size)
-    control = GptBootControl(path)
-    control.mark_good(Slot.A)  # changes nothing; a disk that sgdisk left other than asked shows here
-    if control.repair():
-        raise BootloaderError(f"cannot lay out {path}: sgdisk left its two tables different", cure="try another disk")
+    _check(path)
 
 
 def _prepare(path: Path, layout: Layout, size: int | None, *, force: bool) -> int:
@@ -90,12 +89,12 @@ def _prepare(path: Path, layout: Layout, size: int | None, *, force: bool) -> in
     if is_device:
         _demand_unused(path)
     _demand_room(path, layout, size)
-    carries = _signatures(path) if path.exists() else set()
+    carries = _found_on(path) if path.exists() else set()
     if carries and not force:
         cause = f"it carries {', '.join(sorted(carries))}"
         raise ConflictError(f"cannot lay out {path}: {cause}", cure="name another disk, or say --force to erase it")
-    if carries:
-        _run("wipefs", "--all", "--force", str(path))  # or sgdisk would keep what it can of a damaged table
+    if carries:  # or sgdisk would keep what it can of a damaged table
+        run_tool("wipefs", "--all", "--force", str(path), purpose=f"lay out {path}")
     if not is_device:
         _make_file(path, layout, size)
     with open_disk(path, writable=True) as disk:
@@ -120,8 +119,13 @@ def _demand_room(path: Path, layout: Layout, size: int | None) -> None:
         raise InputError(f"cannot lay out {path}: {cause}", cure="choose smaller slots or a larger disk")
 
 
-def _signatures(path: Path) -> set[str]:
-    return set(_run("wipefs", "--noheadings", "--output=TYPE", str(path)).split())
+def _found_on(path: Path) -> set[str]:
+    said = run_tool("wipefs", "--noheadings", "--output=TYPE", str(path), purpose=f"lay out {path}").stdout
+    found = set(said.split())
+    if not found and path.is_file():
+        with path.open("rb") as file:  # a mistyped name must not cost somebody a file
+            return {"data"} if any(file.read(MIB)) else set()
+    return found
 
 
 def _make_file(path: Path, layout: Layout, size: int | None) -> None:
@@ -141,17 +145,13 @@ def _run_sgdisk(path: Path, layout: Layout, sector_size: int) -> None:
     for number, (size, (name, kind)) in enumerate(zip(sizes, names, strict=True), start=1):
         end = "0" if size is None else f"+{size // MIB}M"
         options += [f"--new={number}:0:{end}", f"--typecode={number}:{_TYPES[kind]}", f"--change-name={number}:{name}"]
-    options.append(f"--attributes={Slot.A.partition_number}:=:{_PROVEN.attributes():016x}")
-    _run("sgdisk", *options, str(path))
+    options.append(f"--attributes={Slot.A.partition_number}:=:{_ATTRIBUTES[Slot.A]:016x}")
+    run_tool("sgdisk", *options, str(path), purpose=f"lay out {path}")
 
 
-def _run(*command: str) -> str:
-    tool, path = command[0], command[-1]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
-    except FileNotFoundError as error:
-        package = "gdisk" if tool == "sgdisk" else "util-linux"
-        raise BootloaderError(f"cannot lay out {path}: {tool} is not installed", cure=f"install {package}") from error
-    if done.returncode != 0:
-        raise BootloaderError(f"cannot lay out {path}: {tool} failed: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
+def _check(path: Path) -> None:
+    """See whether the disk is as it was asked for, by our own reader and by others'."""
+    changed = GptBootControl(path).repair()  # refuses a disk without a shadow array
+    if changed or any(reader(path) != _ATTRIBUTES for reader in READERS):
+        cause = "what was written is not what is read back"
+        raise BootloaderError(f"cannot lay out {path}: {cause}", cure="check the disk's health, or use another")

@@ -7,19 +7,17 @@ when it writes; a look costs 2 ms with sgdisk and 12 ms with sfdisk.
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from node_executor.boot.tools import run_tool
 from shared.errors import BootloaderError
 from shared.slots import Slot
 
 #: From a disk to the 64-bit attribute fields of its slots.
 Reader = Callable[[Path], Mapping[Slot, int]]
 
-_TIMEOUT = 30.0  # seconds; a disk that hangs for longer is broken
 _SFDISK_NAMES = {"RequiredPartition": 0, "NoBlockIOProtocol": 1, "LegacyBIOSBootable": 2}
 _DAMAGE = re.compile(r".*(?:corrupt|mismatch!|: ERROR|don't match|invalid backup|invalid main).*", re.IGNORECASE)
 
@@ -30,7 +28,7 @@ def read_with_sfdisk(disk: Path) -> Mapping[Slot, int]:
     Raises:
         BootloaderError: sfdisk is missing, fails, or finds damage.
     """
-    table = json.loads(_run("sfdisk", "--json", str(disk)))["partitiontable"]
+    table = json.loads(_run("sfdisk", "--json", disk))["partitiontable"]
     found = {}
     for partition in table.get("partitions", []):
         number = int(partition["node"].removeprefix(table["device"]).lstrip("p"))
@@ -46,7 +44,7 @@ def read_with_sgdisk(disk: Path) -> Mapping[Slot, int]:
     """
     found = {}
     for slot in Slot:
-        text = _run("sgdisk", f"--info={slot.partition_number}", str(disk))
+        text = _run("sgdisk", f"--info={slot.partition_number}", disk)
         if match := re.search(r"^Attribute flags: ([0-9A-F]{16})$", text, re.MULTILINE):
             found[slot.partition_number] = int(match[1], 16)
     return _slots(found, "sgdisk", disk)
@@ -72,22 +70,9 @@ def _slots(found: Mapping[int, int], tool: str, disk: Path) -> Mapping[Slot, int
     return {slot: found[slot.partition_number] for slot in Slot}
 
 
-def _run(*command: str) -> str:
-    tool, disk = command[0], command[-1]
-    # We hold the disk's lock already, and messages must be in the language that we look for.
-    environment = {**os.environ, "LC_ALL": "C", "LOCK_BLOCK_DEVICE": "0"}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_TIMEOUT, env=environment, errors="replace"
-        )
-    except FileNotFoundError as error:
-        package = "fdisk" if tool == "sfdisk" else "gdisk"
-        raise BootloaderError(f"cannot check {disk}: {tool} is not installed", cure=f"install {package}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BootloaderError(f"cannot check {disk}: {tool} failed: {error}") from error
-    if done.returncode != 0:
-        raise BootloaderError(f"cannot check {disk}: {tool} failed: {done.stderr.strip() or done.stdout.strip()}")
-    if damage := _DAMAGE.search(done.stderr):
+def _run(tool: str, option: str, disk: Path) -> str:
+    said = run_tool(tool, option, str(disk), purpose=f"check {disk}")
+    if damage := _DAMAGE.search(said.stderr):
         cure = "restart the executor, which repairs a damaged copy from the valid one"
         raise BootloaderError(f"cannot trust {disk}: {tool} says: {damage[0].strip()}", cure=cure)
-    return done.stdout
+    return said.stdout
