@@ -19,6 +19,7 @@ from node_executor.state import NodeState
 from shared.errors import (
     AlreadyExistsError,
     ConflictError,
+    EnvelopeError,
     FleetError,
     NotFoundError,
     SignatureError,
@@ -45,7 +46,10 @@ class Desk:
 
         Raises:
             StateFileError: it could not be made durable; the order must come again.
+            EnvelopeError: the order is for another node.
         """
+        if order.node_id != self._state.config.node_id:
+            raise EnvelopeError(f"cannot take order {order.id}: it is for {order.node_id}")
         with self._state.changed:
             known = self._state.journal.order(order.id)
             if known is not None:

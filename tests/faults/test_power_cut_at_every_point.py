@@ -46,18 +46,9 @@ def run_with_cut(script: Script, cut: int, again: int | None = None, *, only_kil
     node = SimulatedNode(only_killed=only_killed)
     script(node)
     node.desk.take(update_order())
-    node.machine.cut_at = cut
-    if again is not None:
-        original = node.machine.boot
-
-        def boot_and_cut_again() -> None:
-            original()
-            node.machine.boot = original  # type: ignore[method-assign]
-            node.machine.cut_at = again
-
-        node.machine.boot = boot_and_cut_again  # type: ignore[method-assign]
+    node.machine.cuts = [cut] if again is None else [cut, again]
     node.run_until_settled()
-    node.machine.cut_at = None
+    node.machine.cuts.clear()
     return node
 
 

@@ -7,7 +7,7 @@ run on it by the hundred; unit and fault tests script its failures::
     machine.failures["flash"] = [SourceUnreachableError()]   # the next flash fails, the one after works
     machine.unhealthy["2.0.0"] = "service"              # version 2.0.0 boots, but its service check fails
     machine.dead.add("3.0.0")                           # version 3.0.0 never gets as far as the executor
-    machine.cut_at = 17                                 # the power goes at the 17th point from now
+    machine.cuts = [17]                                 # the power goes at the 17th point from now
 
 Points are the moments at which a power cut can be told from another: before and after each effect, and each write of a
 state file. ``PowerCut`` is no ``Exception``: nothing but the test can catch it.
@@ -52,11 +52,12 @@ class SimulatedMachine:
     failures: dict[str, list[FleetError]] = field(default_factory=dict)  #: effect -> errors, one a call
     unhealthy: dict[str, str] = field(default_factory=dict)  #: version -> the critical check that fails
     dead: set[str] = field(default_factory=set)  #: versions that boot but never start the executor
-    during: dict[str, Callable[[], None]] = field(default_factory=dict)  #: effect -> called in its middle
+    during: dict[str, Callable[[], object]] = field(default_factory=dict)  #: effect -> called in its middle
     panics: set[str] = field(default_factory=set)  #: versions that die while health is asked
     counts_tries: bool = True  #: False: firmware that ignores the tries, as plain gptmbr does
     hook_environments: list[dict[str, str]] = field(default_factory=list)
-    cut_at: int | None = None  #: points until the power goes
+    cuts: list[int] = field(default_factory=list)  #: points until the power goes; after that until it goes again, ...
+    watch: Callable[[str], object] | None = None  #: called with each effect's name as it begins
     calls: list[str] = field(default_factory=list)  #: effects, in order
     points: int = 0
     boots: int = 0
@@ -104,10 +105,10 @@ class SimulatedMachine:
     def point(self) -> None:
         """Pass one moment at which the power may go."""
         self.points += 1
-        if self.cut_at is not None:
-            self.cut_at -= 1
-            if self.cut_at < 0:
-                self.cut_at = None
+        if self.cuts:
+            self.cuts[0] -= 1
+            if self.cuts[0] < 0:
+                self.cuts.pop(0)
                 raise PowerCut
 
     @contextmanager
@@ -115,6 +116,8 @@ class SimulatedMachine:
         """Frame one effect: points before and after, its scripted failure, its call in the middle."""
         self.point()
         self.calls.append(name)
+        if self.watch is not None:
+            self.watch(name)
         if name == "health" and self.contents[self.running] in self.panics:
             raise PowerCut
         errors = self.failures.get(name)

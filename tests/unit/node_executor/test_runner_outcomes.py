@@ -199,7 +199,7 @@ def test_a_failing_post_update_hook_is_told_and_changes_nothing() -> None:
 
 def test_a_bug_in_an_effect_ends_the_update_and_not_the_executor() -> None:
     node = SimulatedNode()
-    node.machine.during["verify"] = lambda: [].pop()
+    node.machine.during["verify"] = [].pop
 
     node.desk.take(update_order())
     node.run_until_settled()
