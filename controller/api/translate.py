@@ -13,8 +13,9 @@ from shared.tls import peer_identity
 
 
 def actor(context: grpc.ServicerContext) -> str:
-    """Return who calls, as the audit trail names them: ``user alice``."""
-    return str(peer_identity(context))
+    """Return who calls, as the audit trail names them: ``user/alice``."""
+    identity = peer_identity(context)
+    return f"{identity.role}/{identity.name}"
 
 
 def selection(targets: pb.Targets) -> Selection:

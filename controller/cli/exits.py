@@ -64,6 +64,8 @@ def of_error(error: FleetError) -> Exit:
 def _of_failure(error_kind: str) -> Exit:
     if error_kind == "unhealthy":
         return Exit.UNHEALTHY  # auto-rollback off: the node stays on the new slot
+    if error_kind == "no_report":
+        return Exit.UNREACHABLE  # the controller gave up waiting for the node
     family = errors.all_errors().get(error_kind)
     return Exit.IMAGE_REFUSED if family is not None and issubclass(family, errors.ImageError) else Exit.FAILED
 

@@ -21,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run osctl and return its exit code."""
+    # gRPC's C core logs refused handshakes to stderr in its own words; ours say what they mean.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a symbol gets a replacement, not a traceback.
         if hasattr(stream, "reconfigure"):
@@ -29,8 +31,10 @@ def run(arguments: list[str]) -> int:
         _check_encoding(arguments)
         result = root().main(arguments, prog_name="osctl", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would flush once more at exit, and complain then.
+    except SystemExit as end:
+        # click ends so when nobody reads stdout any more, and after printing completions.
+        return Exit.PIPE_CLOSED if isinstance(end.__context__, BrokenPipeError) else int(end.code or 0)
+    except BrokenPipeError:  # in the last flush; Python would flush once more at exit, and complain then
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE_CLOSED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence

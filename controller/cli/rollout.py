@@ -26,7 +26,7 @@ _COUNT = click.IntRange(0, 2**31 - 1)
 
 
 @click.command("create")
-@click.option("--name", required=True, metavar="TEXT", help="What people call it.")
+@click.option("--name", default="", metavar="TEXT", help="What people call it; default: after the version.")
 @update_options
 @click.option("--no-auto-rollback", is_flag=True, help="Leave nodes on the new slot when a critical check fails.")
 @target_options

@@ -50,6 +50,7 @@ def test_every_error_has_a_code_and_only_the_root_is_a_bug() -> None:
         (ScheduleState.FAILED, "hook_failed", 10),
         (ScheduleState.FAILED, "source_unreachable", 10),
         (ScheduleState.FAILED, "a_kind_of_tomorrow", 10),
+        (ScheduleState.FAILED, "no_report", 6),
         (ScheduleState.FAILED, "unhealthy", 14),
         (ScheduleState.FAILED, "digest_mismatch", 15),
         (ScheduleState.ROLLED_BACK, "unhealthy", 11),
