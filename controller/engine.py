@@ -10,21 +10,24 @@ Rules:
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
-from controller.enact import enact, fleet_of
+from controller.enact import enact
 from controller.rollout.decide import decide
-from controller.store.store import Store
+from controller.rollout.model import FleetNode
+from controller.store.store import Store, Transaction
 from shared.errors import StaleVersionError, TransportError
 
 log = structlog.get_logger(__name__)
 
-#: Times that a rollout is decided on anew within one step, after somebody else was quicker.
-ATTEMPTS = 5
+#: An idle look is followed by a pause of at least this many times its own length, so that very large rollouts cost
+#: a share of one core at most. A wake-up ends the pause all the same.
+_IDLE_SHARE = 4.0
 
 
 class Engine:
@@ -60,17 +63,11 @@ class Engine:
         Raises:
             TransportError: the database cannot be reached.
         """
-        with self._store.snapshot() as tx:
-            active = tx.rollouts.active()
-        for rollout_id in active:
-            try:
-                if self._pending(rollout_id):
-                    self._advance(rollout_id)
-            except TransportError:
-                raise
-            except Exception:
-                log.exception("rollout cannot be decided", rollout_id=rollout_id)
-        return self._tick
+        began = time.monotonic()
+        decided = [self._advance(rollout_id) for rollout_id in self._pending()]
+        if any(decided):
+            return 0.0  # what was decided may have more in its wake, and large waves go in parts
+        return max(self._tick, _IDLE_SHARE * (time.monotonic() - began))
 
     def release(self) -> None:
         """Let other engines take over at once.
@@ -81,26 +78,39 @@ class Engine:
         with self._store.transaction() as tx:
             tx.rollouts.release_leases(self._owner)
 
-    def _pending(self, rollout_id: str) -> bool:
-        """Whether there is something to decide; takes no lock."""
+    def _pending(self) -> list[str]:
+        """Return the rollouts about which there is something to decide; takes no lock."""
         with self._store.snapshot() as tx:
-            rollout = tx.rollouts.get(rollout_id)
-            return bool(decide(rollout, fleet_of(tx, rollout), self._clock()))
+            active = tx.rollouts.active()
+            nodes = {node.id: node for node in tx.nodes.all()} if active else {}
+            return [each for each in active if self._has_work(tx, each, nodes)]
 
-    def _advance(self, rollout_id: str) -> None:
-        for _ in range(ATTEMPTS):
-            try:
-                self._decide(rollout_id)
-            except StaleVersionError:
-                continue
-            return
-        log.warning("rollout changes faster than it can be decided", rollout_id=rollout_id)
+    def _has_work(self, tx: Transaction, rollout_id: str, nodes: Mapping[str, FleetNode]) -> bool:
+        try:
+            return bool(decide(tx.rollouts.get(rollout_id), nodes, self._clock()))
+        except TransportError:
+            raise
+        except Exception:
+            log.exception("rollout cannot be read", rollout_id=rollout_id)
+            return False
 
-    def _decide(self, rollout_id: str) -> None:
+    def _advance(self, rollout_id: str) -> bool:
+        try:
+            return self._decide(rollout_id)
+        except TransportError:
+            raise
+        except StaleVersionError:
+            return True  # somebody was quicker: look again at once
+        except Exception:
+            log.exception("rollout cannot be decided", rollout_id=rollout_id)
+            return False
+
+    def _decide(self, rollout_id: str) -> bool:
         with self._store.transaction() as tx:
             now = self._clock()
             if not tx.rollouts.acquire_lease(rollout_id, self._owner, now, self._lease):
-                return
-            rollout = tx.rollouts.get(rollout_id)
-            enact(tx, rollout, seen=rollout, now=now)
+                return False
+            seen = tx.rollouts.get(rollout_id)
+            rollout = enact(tx, seen, seen=seen, now=now)
             tx.after_commit(self._dispatch)
+            return rollout != seen

@@ -1,6 +1,7 @@
 """Carry out decisions on a rollout: pure. What comes out is the rollout as it should be stored, and the new orders.
 
-``settle`` repeats decide and carry out until nothing is left to do. It ends: every decision moves a target, a wave or
+``settle`` repeats decide and carry out until nothing is left to do, or as many orders are decided as one transaction
+should write. It ends: every decision moves a target, a wave or
 the rollout forward, or changes a reason once; ``MAX_STEPS`` turns a mistake in that argument into an error.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controller.rollout import deadlines
-from controller.rollout.decide import decide
+from controller.rollout.decide import ORDERS_AT_ONCE, decide
 from controller.rollout.decisions import (
     Abort,
     AlreadyThere,
@@ -41,7 +42,7 @@ MAX_STEPS = 20
 
 @dataclass(frozen=True)
 class Settled:
-    """A rollout with nothing left to do at this moment, and what that took."""
+    """A rollout with nothing left to do at this moment (or with orders enough for now), and what that took."""
 
     rollout: Rollout
     orders: tuple[OrderDraft, ...]
@@ -49,7 +50,7 @@ class Settled:
 
 
 def settle(rollout: Rollout, nodes: Mapping[str, FleetNode], now: datetime, new_id: Callable[[], str]) -> Settled:
-    """Decide and carry out until nothing is left.
+    """Decide and carry out until nothing is left, or enough is decided for one go.
 
     Raises:
         FleetError: it does not come to rest, which is a mistake in ``decide``.
@@ -63,6 +64,8 @@ def settle(rollout: Rollout, nodes: Mapping[str, FleetNode], now: datetime, new_
         rollout, drafts = carry_out(rollout, decisions, nodes, now, new_id)
         orders += drafts
         taken += decisions
+        if len(orders) >= ORDERS_AT_ONCE:
+            return Settled(rollout, tuple(orders), tuple(taken))
     raise FleetError(f"cannot settle rollout {rollout.id}: still deciding {taken[-1]}")
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 
 from controller.rollout import deadlines
 from controller.rollout.decisions import (
@@ -49,6 +50,9 @@ from controller.rollout.gates import (
 )
 from controller.rollout.model import FleetNode, Rollout, Target, Wave
 from shared.states import Phase, RolloutState, TargetState, WaveState
+
+#: Orders of one step: each is a few rows, and the transaction that writes them must not hold up ingest for long.
+ORDERS_AT_ONCE = 500
 
 
 def decide(rollout: Rollout, nodes: Mapping[str, FleetNode], now: datetime) -> tuple[Decision, ...]:
@@ -138,7 +142,7 @@ def _complete(scene: Scene, wave: Wave) -> Iterator[Decision]:
 
 def _orders(scene: Scene, wave: Wave, turns: tuple[Target, ...]) -> Iterator[Decision]:
     in_flight = sum(target.in_flight for target in scene.rollout.targets)
-    permits = (scene.rollout.policy.max_in_flight or wave.size) - in_flight
+    permits = min((scene.rollout.policy.max_in_flight or wave.size) - in_flight, ORDERS_AT_ONCE)
     for target in turns:
         if target.state is not TargetState.WAITING:
             continue
@@ -173,10 +177,7 @@ def _finished(rollout: Rollout) -> Iterator[Decision]:
 
 
 def _held(scene: Scene) -> Iterator[Decision]:
-    rollout = scene.rollout
-    for target in rollout.targets:
-        if _stoppable(target) and not target.cancel_order_id:
-            yield Withdraw(target.node_id, f"rollout {rollout.id} is {rollout.state}", give_back=target.in_flight)
+    yield from _withdrawals(scene, f"rollout {scene.rollout.id} is {scene.rollout.state}", give_back=True)
 
 
 def _aborted(scene: Scene) -> Iterator[Decision]:
@@ -184,13 +185,14 @@ def _aborted(scene: Scene) -> Iterator[Decision]:
     for target in scene.rollout.targets:
         if target.state is TargetState.WAITING or (target.in_flight and target.give_back):
             yield CancelTurn(target.node_id, reason)
-        elif _stoppable(target) and not target.cancel_order_id:
-            yield Withdraw(target.node_id, reason, give_back=False)
+    yield from _withdrawals(scene, reason, give_back=False)
 
 
-def _stoppable(target: Target) -> bool:
+def _withdrawals(scene: Scene, reason: str, *, give_back: bool) -> Iterator[Decision]:
     # UNKNOWN too: the node may be alive and merely unheard, and must not start what was stopped.
-    return target.in_flight or (target.state is TargetState.UNKNOWN and bool(target.order_id))
+    out = (t for t in scene.rollout.targets if t.in_flight or t.state is TargetState.UNKNOWN)
+    for target in islice((t for t in out if t.order_id and not t.cancel_order_id), ORDERS_AT_ONCE):
+        yield Withdraw(target.node_id, reason, give_back=give_back and target.in_flight)
 
 
 def _explain(scene: Scene, reason: str) -> Iterator[Decision]:

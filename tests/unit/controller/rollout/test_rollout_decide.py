@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from controller.rollout import commands
-from controller.rollout.decisions import Explain
+from controller.rollout.decide import ORDERS_AT_ONCE
+from controller.rollout.decisions import Explain, Grant
 from controller.rollout.model import DIRECT, Policy, WavePlan
 from shared.slots import Slot
-from shared.states import OrderKind, RolloutState, ScheduleState, TargetState, WaveState
+from shared.states import EventKind, OrderKind, Phase, RolloutState, ScheduleState, TargetState, WaveState
 from shared.windows import MaintenanceWindow
-from tests.support.rollouts import NOW, UPDATE, Drive, fleet, heard, node, outcome, seconds
+from tests.support.rollouts import NOW, UPDATE, Drive, event, fleet, heard, node, outcome, seconds
 
 CANARY = WavePlan(count=1)
 REST = WavePlan(percent=100)
@@ -215,3 +216,30 @@ def test_an_abort_ends_waiting_turns_and_withdraws_the_others_for_good() -> None
     assert not before
     assert {target.state for target in drive.rollout.targets} == {TargetState.CANCELLED}
     assert drive.rollout.settled
+
+
+def test_a_very_large_wave_is_ordered_and_withdrawn_in_parts() -> None:
+    drive = Drive(fleet(ORDERS_AT_ONCE * 2 + 1))
+
+    ordered = [len(drive.in_flight()), len(drive.settle().orders), len(drive.settle().orders)]
+    drive.rollout = commands.pause(drive.rollout, "lunch")
+    withdrawn = [len(drive.settle().orders) for _ in range(4)]
+
+    assert ordered == withdrawn[:3] == [ORDERS_AT_ONCE, ORDERS_AT_ONCE, 1]
+    assert withdrawn[3] == 0
+
+
+def test_a_staged_node_gets_one_grant_and_none_while_the_rollout_is_held() -> None:
+    drive = Drive(fleet(2), update=UPDATE.model_copy(update={"needs_grant": True}))
+    first, second = drive.rollout.targets
+
+    drive.rollout = heard(drive.rollout, [event(first, EventKind.PHASE, phase=Phase.STAGED)])
+    granted, again = drive.settle(), drive.settle()
+    drive.rollout = commands.pause(drive.rollout, "lunch")
+    drive.rollout = heard(drive.rollout, [event(second, EventKind.PHASE, phase=Phase.STAGED)])
+    held = drive.settle()
+
+    assert granted.decisions == (Grant(first.node_id),)
+    assert [(order.kind, order.target) for order in granted.orders] == [(OrderKind.GRANT, first.order_id)]
+    assert again.decisions == ()
+    assert {order.kind for order in held.orders} == {OrderKind.CANCEL}
