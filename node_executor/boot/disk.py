@@ -68,11 +68,11 @@ class Disk(Protocol):
 class FileDisk:
     """An open block device or image file."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        """Take over an open ``descriptor``; ``open_disk`` closes it."""
+    def __init__(self, path: Path, descriptor: int, *, sector_size: int | None = None) -> None:
+        """Use an open ``descriptor``; ``sector_size`` is for images of disks with other than 512-byte sectors."""
         self._path = path
         self._fd = descriptor
-        self.sector_size = _sector_size(descriptor)
+        self.sector_size = _sector_size(descriptor) if sector_size is None else sector_size
         self.sectors = os.lseek(descriptor, 0, os.SEEK_END) // self.sector_size
 
     def read(self, lba: int, count: int) -> bytes:
