@@ -174,6 +174,7 @@ class _Work:
             give_back=False,
             attempts=target.attempts + 1,
             phase=None,
+            heard_seq=0,  # a node set up anew counts its events from 1 again
             ordered_at=self._now,
             accepted_at=None,
             from_version=self._version(target.node_id),

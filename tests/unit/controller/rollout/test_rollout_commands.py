@@ -14,6 +14,7 @@ from shared.states import (
     CancelAnswer,
     EventKind,
     OrderKind,
+    Phase,
     RolloutState,
     ScheduleState,
     TargetState,
@@ -52,6 +53,19 @@ def test_a_paused_rollout_takes_back_its_orders_and_gives_new_ones_when_resumed(
     assert (again.state, again.attempts, again.cancel_order_id, again.give_back) == (TargetState.ORDERED, 2, "", False)
     assert drive.orders[-1].kind is OrderKind.UPDATE
     assert len({order.id for order in drive.orders}) == len(drive.orders)
+
+
+def test_a_new_order_is_heard_even_from_a_node_that_counts_from_one_again() -> None:
+    drive = Drive(fleet(1))
+    drive.rollout = heard(drive.rollout, [event(drive.rollout.targets[0], EventKind.ACCEPTED, 50)])
+    drive.rollout = commands.pause(drive.rollout, "lunch")
+    drive.settle()
+    answer(drive, "n0", CancelAnswer.STOPPED)
+    resume(drive)
+
+    drive.rollout = heard(drive.rollout, [event(drive.rollout.targets[0], EventKind.PHASE, 2, phase=Phase.FETCHING)])
+
+    assert drive.rollout.targets[0].phase is Phase.FETCHING
 
 
 def test_a_withdrawn_order_that_nobody_took_is_given_back_at_its_deadline() -> None:
