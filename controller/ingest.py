@@ -21,6 +21,7 @@ from controller.rollout.model import OrderRow, Target
 from controller.rollout.progress import apply_event, apply_to_order
 from controller.store.nodes import Contact
 from controller.store.store import Store, Transaction
+from controller.store.targets import Change
 from shared.celery_message import decode_message
 from shared.errors import ConflictError, EnvelopeError, FleetError, NotAllowedError, TransportError
 from shared.messages import Event
@@ -184,9 +185,9 @@ class Changes:
                 continue  # an order without a turn, or one node speaking about another's
             key = (turn.rollout_id, event.node_id)
             current[key] = apply_event(current[key], event, self._now) or current[key]
-        for key, target in current.items():
-            if target != seen[key]:
-                self._tx.targets.update(key[0], target, seen=seen[key])
+        self._tx.targets.update(
+            [Change(key[0], seen[key], target) for key, target in current.items() if target != seen[key]]
+        )
 
     def _apply_to_orders(self, events: Sequence[Event]) -> None:
         seen = self._tx.orders.by_ids({event.order_id for event in events})
@@ -199,9 +200,7 @@ class Changes:
                 if row.order.node_id == event.node_id:
                     changed = apply_to_order(row, event, self._now, self._silence)
                     current[row.order.id] = changed or row
-        for order_id, row in current.items():
-            if row != seen[order_id]:
-                self._tx.orders.update(row, seen=seen[order_id])
+        self._tx.orders.update([(seen[key], row) for key, row in current.items() if row != seen[key]])
 
 
 def _concerned(event: Event, rows: dict[str, OrderRow]) -> Iterable[OrderRow]:

@@ -54,14 +54,14 @@ class Nodes:
         Raises:
             NotFoundError: no such node is registered.
         """
-        row = self._connection.execute(_select().where(nodes.c.id == node_id)).first()
+        row = self._connection.execute(_SELECT.where(nodes.c.id == node_id)).first()
         if row is None:
             raise NotFoundError(f"cannot find node {node_id}: it is not registered", cure="see osctl node list")
         return _node(row)
 
     def all(self) -> Sequence[FleetNode]:
         """Return every node, by id."""
-        return [_node(row) for row in self._connection.execute(_select().order_by(nodes.c.id))]
+        return [_node(row) for row in self._connection.execute(_SELECT.order_by(nodes.c.id))]
 
     def event_keys(self, node_ids: Collection[str]) -> dict[str, str]:
         """Return the event keys of those of ``node_ids`` that are registered."""
@@ -106,23 +106,7 @@ class Nodes:
         return {row.id: row.event_gaps for row in self._connection.execute(query)}
 
 
-_one = update(nodes).where(nodes.c.id == bindparam("node"))
-_seen = _one.values(last_seen=bindparam("at", type_=nodes.c.last_seen.type))
-_facts = _one.values(facts=bindparam("new", type_=nodes.c.facts.type))
-_health = _one.values(health=bindparam("new", type_=nodes.c.health.type))
-_beyond = nodes.c.last_event_seq < bindparam("seq")
-#: A number past the highest opens gaps, a number below it closes one.
-_count = _one.values(
-    event_gaps=case(
-        (_beyond, nodes.c.event_gaps + (bindparam("seq") - 1 - nodes.c.last_event_seq)),
-        (nodes.c.event_gaps > 0, nodes.c.event_gaps - 1),
-        else_=0,
-    ),
-    last_event_seq=case((_beyond, bindparam("seq")), else_=nodes.c.last_event_seq),
-)
-
-
-def _select() -> Select[Any]:
+def _with_turn() -> Select[Any]:
     """Nodes with the turn that is in flight: at most one row per node, the latest order winning."""
     turn = (
         select(
@@ -138,6 +122,23 @@ def _select() -> Select[Any]:
     )
     joined = nodes.outerjoin(turn, (turn.c.node_id == nodes.c.id) & (turn.c.place == 1))
     return select(nodes, turn.c.rollout_id, turn.c.phase).select_from(joined)
+
+
+_SELECT = _with_turn()
+_one = update(nodes).where(nodes.c.id == bindparam("node"))
+_seen = _one.values(last_seen=bindparam("at", type_=nodes.c.last_seen.type))
+_facts = _one.values(facts=bindparam("new", type_=nodes.c.facts.type))
+_health = _one.values(health=bindparam("new", type_=nodes.c.health.type))
+_beyond = nodes.c.last_event_seq < bindparam("seq")
+#: A number past the highest opens gaps, a number below it closes one.
+_count = _one.values(
+    event_gaps=case(
+        (_beyond, nodes.c.event_gaps + (bindparam("seq") - 1 - nodes.c.last_event_seq)),
+        (nodes.c.event_gaps > 0, nodes.c.event_gaps - 1),
+        else_=0,
+    ),
+    last_event_seq=case((_beyond, bindparam("seq")), else_=nodes.c.last_event_seq),
+)
 
 
 def _node(row: Row[Any]) -> FleetNode:

@@ -112,16 +112,18 @@ class Orders:
         if rows:
             self._connection.execute(_postponed, rows)
 
-    def update(self, row: OrderRow, *, seen: OrderRow) -> None:
-        """Write what a node's answer made of ``seen``: its state, and when it is to be published again.
+    def update(self, changes: Sequence[tuple[OrderRow, OrderRow]]) -> None:
+        """Write what nodes' answers made of orders, given as (as seen, as changed): state and next publishing.
 
         Raises:
-            StaleVersionError: somebody else moved the order since ``seen`` was read.
+            StaleVersionError: somebody else moved one of them since it was read.
         """
-        where = (orders.c.id == row.order.id) & (orders.c.state == seen.state)
-        values = {"state": row.state, "next_publish_at": row.next_publish_at}
-        if self._connection.execute(update(orders).where(where).values(values)).rowcount == 0:
-            raise StaleVersionError(f"cannot update order {row.order.id}: it is no longer {seen.state}")
+        rows = [
+            {"order": new.order.id, "seen": seen.state, "new": new.state, "at": new.next_publish_at}
+            for seen, new in changes
+        ]
+        if rows and self._connection.execute(_answered, rows).rowcount != len(rows):
+            raise StaleVersionError(f"cannot update {len(rows)} orders: somebody else moved one of them")
 
     def withdraw(self, order_ids: Collection[str]) -> set[str]:
         """Stop publishing these orders; return those that may have left already and need a CANCEL order."""
@@ -163,6 +165,16 @@ _postponed = _claimed.values(next_publish_at=bindparam("at", type_=orders.c.next
 _published = _postponed.values(
     published_at=bindparam("now", type_=orders.c.published_at.type),
     state=case((orders.c.state == OrderState.PENDING, OrderState.PUBLISHED), else_=orders.c.state),
+)
+
+
+_answered = (
+    update(orders)
+    .where(orders.c.id == bindparam("order"), orders.c.state == bindparam("seen", type_=orders.c.state.type))
+    .values(
+        state=bindparam("new", type_=orders.c.state.type),
+        next_publish_at=bindparam("at", type_=orders.c.next_publish_at.type),
+    )
 )
 
 

@@ -16,7 +16,15 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, 
 
 from controller.rollout.model import Rollout, Target, Wave
 from controller.store.chunks import chunks
-from controller.store.rows import rollout_row, target_from, target_row, wave_from, wave_row
+from controller.store.rows import (
+    UPDATE_TARGET,
+    rollout_row,
+    target_from,
+    target_parameters,
+    target_row,
+    wave_from,
+    wave_row,
+)
 from controller.store.tables import rollouts, targets, waves
 from shared.errors import NotFoundError, StaleVersionError
 from shared.states import RolloutState, TargetState
@@ -95,9 +103,9 @@ class Rollouts:
         for wave in rollout.waves:
             if wave not in waves_before:
                 self._update_wave(rollout.id, wave)
-        for target in rollout.targets:
-            if target != targets_before.get(target.node_id):
-                self._update_target(rollout.id, target)
+        moved = [target for target in rollout.targets if target != targets_before.get(target.node_id)]
+        if moved:
+            self._connection.execute(UPDATE_TARGET, [target_parameters(rollout.id, target) for target in moved])
         return replace(rollout, version=seen.version + 1)
 
     def touch(self, order_ids: Collection[str]) -> None:
@@ -156,10 +164,6 @@ class Rollouts:
     def _update_wave(self, rollout_id: str, wave: Wave) -> None:
         where = (waves.c.rollout_id == rollout_id) & (waves.c.index == wave.index)
         self._connection.execute(update(waves).where(where).values(wave_row(rollout_id, wave)))
-
-    def _update_target(self, rollout_id: str, target: Target) -> None:
-        where = (targets.c.rollout_id == rollout_id) & (targets.c.node_id == target.node_id)
-        self._connection.execute(update(targets).where(where).values(target_row(rollout_id, target)))
 
 
 def _rollout(row: Row[Any], its_waves: Sequence[Wave], its_targets: Sequence[Target]) -> Rollout:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, or_, select
 
 from controller.rollout.model import Target
 from controller.store.chunks import chunks
-from controller.store.rows import target_from, target_row
+from controller.store.rows import UPDATE_TARGET, target_from, target_parameters
 from controller.store.tables import rollouts, targets
 from shared.errors import StaleVersionError
 from shared.messages import UpdateSpec
@@ -28,6 +28,26 @@ class Turn:
     direct: bool
 
 
+@dataclass(frozen=True)
+class Change:
+    """One target before and after."""
+
+    rollout_id: str
+    seen: Target
+    new: Target
+
+
+_SELECT: Select[Any] = select(targets, rollouts.c.spec, rollouts.c.created_at, rollouts.c.direct).select_from(
+    targets.join(rollouts, rollouts.c.id == targets.c.rollout_id)
+)
+#: Targets that an error names.
+_NAMED = 3
+_UPDATE_SEEN = UPDATE_TARGET.where(
+    targets.c.state == bindparam("seen_state", type_=targets.c.state.type),
+    targets.c.order_id == bindparam("seen_order"),
+)
+
+
 class Targets:
     """The targets on one transaction."""
 
@@ -39,7 +59,7 @@ class Targets:
         wanted = set(order_ids) - {""}
         found: dict[str, Turn] = {}
         for part in chunks(wanted):
-            query = _select().where(or_(targets.c.order_id.in_(part), targets.c.cancel_order_id.in_(part)))
+            query = _SELECT.where(or_(targets.c.order_id.in_(part), targets.c.cancel_order_id.in_(part)))
             for row in self._connection.execute(query):
                 found.update(dict.fromkeys({row.order_id, row.cancel_order_id} & wanted, _turn(row)))
         return found
@@ -50,48 +70,42 @@ class Targets:
         Nodes number their schedules themselves, so one schedule id can name turns of several nodes.
         """
         named = or_(targets.c.order_id == name, targets.c.schedule_id == name)
-        return self._turns(_select().where(named)) if name else []
+        return self._turns(_SELECT.where(named)) if name else []
 
     def of_nodes(self, node_ids: Collection[str] | None = None, *, limit: int = 0) -> Sequence[Turn]:
         """Return the turns of these nodes (None: of all), newest rollout first; 0: all."""
         if node_ids is None:
-            return self._turns(_select(), limit)
+            return self._turns(_SELECT, limit)
         turns = [
-            turn
-            for part in chunks(node_ids)
-            for turn in self._turns(_select().where(targets.c.node_id.in_(part)), limit)
+            turn for part in chunks(node_ids) for turn in self._turns(_SELECT.where(targets.c.node_id.in_(part)), limit)
         ]
         turns.sort(key=lambda turn: (turn.created_at, turn.rollout_id), reverse=True)
         return turns[:limit] if limit else turns
 
-    def update(self, rollout_id: str, target: Target, *, seen: Target) -> None:
-        """Write ``target``, provided that its row still is in the state and under the order of ``seen``.
+    def update(self, changes: Sequence[Change]) -> None:
+        """Write changed targets, provided that each row still is in the state and under the order that was seen.
 
-        The caller raises the rollout's version (``Rollouts.touch``).
+        The caller raises the rollouts' versions (``Rollouts.touch``).
 
         Raises:
-            StaleVersionError: somebody else moved it since ``seen`` was read.
+            StaleVersionError: somebody else moved one of them since it was read.
         """
-        where = (
-            (targets.c.rollout_id == rollout_id)
-            & (targets.c.node_id == target.node_id)
-            & (targets.c.state == seen.state)
-            & (targets.c.order_id == seen.order_id)
-        )
-        row = target_row(rollout_id, target)
-        if self._connection.execute(update(targets).where(where).values(row)).rowcount == 0:
-            raise StaleVersionError(f"cannot update {target.node_id} in {rollout_id}: it is no longer {seen.state}")
+        if not changes:
+            return
+        rows = [
+            target_parameters(each.rollout_id, each.new)
+            | {"seen_state": each.seen.state, "seen_order": each.seen.order_id}
+            for each in sorted(changes, key=lambda each: (each.rollout_id, each.new.node_id))
+        ]
+        if self._connection.execute(_UPDATE_SEEN, rows).rowcount != len(rows):
+            names = ", ".join(f"{each.new.node_id} in {each.rollout_id}" for each in changes[:_NAMED])
+            raise StaleVersionError(f"cannot update {len(rows)} targets: somebody else moved one ({names} ...)")
 
     def _turns(self, query: Select[Any], limit: int = 0) -> list[Turn]:
         query = query.order_by(rollouts.c.created_at.desc(), rollouts.c.id.desc(), targets.c.rank)
         if limit:
             query = query.limit(limit)
         return [_turn(row) for row in self._connection.execute(query)]
-
-
-def _select() -> Select[Any]:
-    joined = targets.join(rollouts, rollouts.c.id == targets.c.rollout_id)
-    return select(targets, rollouts.c.spec, rollouts.c.created_at, rollouts.c.direct).select_from(joined)
 
 
 def _turn(row: Row[Any]) -> Turn:

@@ -117,7 +117,7 @@ def test_an_expired_order_is_closed_and_an_accepted_one_is_still_asked_about(sto
     _ordered(store, ("silent", "n0"), ("taken", "n1"), expires_at=seconds(5))
     with store.transaction() as tx:
         seen = tx.orders.get("taken")
-        tx.orders.update(replace(seen, state=OrderState.ACCEPTED, next_publish_at=seconds(30)), seen=seen)
+        tx.orders.update([(seen, replace(seen, state=OrderState.ACCEPTED, next_publish_at=seconds(30)))])
 
     with store.transaction() as tx:
         early, closed = tx.orders.close_expired(seconds(4)), tx.orders.close_expired(seconds(5))
@@ -130,10 +130,10 @@ def test_an_answer_to_an_order_that_moved_meanwhile_is_stale(store: Store) -> No
     _ordered(store, ("a", "n0"))
     with store.transaction() as tx:
         seen = tx.orders.get("a")
-        tx.orders.update(replace(seen, state=OrderState.DONE, next_publish_at=None), seen=seen)
+        tx.orders.update([(seen, replace(seen, state=OrderState.DONE, next_publish_at=None))])
 
-    with pytest.raises(StaleVersionError, match="is no longer pending"), store.transaction() as tx:
-        tx.orders.update(replace(seen, state=OrderState.ACCEPTED), seen=seen)
+    with pytest.raises(StaleVersionError, match="somebody else moved one"), store.transaction() as tx:
+        tx.orders.update([(seen, replace(seen, state=OrderState.ACCEPTED))])
 
     assert _states(store, "a") == [OrderState.DONE]
 

@@ -10,6 +10,7 @@ import pytest
 from controller.rollout.model import FleetNode, OrderDraft, Policy, Rollout, WavePlan
 from controller.store.nodes import Contact
 from controller.store.store import Store
+from controller.store.targets import Change
 from shared.errors import ConflictError, NotFoundError
 from shared.messages import CheckResult, Event, HealthReport, RollbackRecord
 from shared.slots import Slot
@@ -137,7 +138,7 @@ def test_a_turn_is_found_by_update_order_cancel_order_and_schedule(store: Store)
     target = stored.targets[2]
     moved = replace(target, order_id="o1", cancel_order_id="c1", schedule_id="sched-20260127-001")
     with store.transaction() as tx:
-        tx.targets.update(stored.id, moved, seen=target)
+        tx.targets.update([Change(stored.id, target, moved)])
 
     with store.snapshot() as tx:
         by_order = tx.targets.by_order(["o1", "c1", "other", ""])

@@ -10,6 +10,7 @@ import pytest
 
 from controller.rollout.model import OrderDraft, Rollout
 from controller.store.store import Store, Transaction
+from controller.store.targets import Change
 from shared.errors import ConflictError, StaleVersionError
 from shared.messages import new_id
 from shared.states import OrderKind, RolloutState, TargetState
@@ -78,11 +79,11 @@ def test_a_target_moves_only_from_the_state_and_order_it_was_seen_in(store: Stor
     target = loaded.targets[0]
     ordered = replace(target, state=TargetState.ORDERED, order_id="o1", ordered_at=NOW)
     with store.transaction() as tx:
-        tx.targets.update(loaded.id, ordered, seen=target)
+        tx.targets.update([Change(loaded.id, target, ordered)])
 
     late = replace(target, state=TargetState.CANCELLED)
-    with pytest.raises(StaleVersionError, match="is no longer waiting"), store.transaction() as tx:
-        tx.targets.update(loaded.id, late, seen=target)
+    with pytest.raises(StaleVersionError, match="somebody else moved one"), store.transaction() as tx:
+        tx.targets.update([Change(loaded.id, target, late)])
 
     with store.snapshot() as tx:
         assert tx.targets.find("o1")[0].target == ordered

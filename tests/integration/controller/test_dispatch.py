@@ -153,7 +153,7 @@ def test_an_accepted_order_is_asked_about_after_a_long_silence(control: Control)
     with control.store.transaction() as tx:
         seen = tx.orders.get("o1")
         accepted = replace(seen, state=OrderState.ACCEPTED, next_publish_at=NOW + LEASES.silence)
-        tx.orders.update(accepted, seen=seen)
+        tx.orders.update([(seen, accepted)])
     lengths = []
 
     for wait in (LEASES.silence - timedelta(seconds=1), timedelta(seconds=1)):

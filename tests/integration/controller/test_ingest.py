@@ -8,6 +8,7 @@ import pytest
 
 from controller.rollout.model import OrderDraft, OrderState, Rollout, Target
 from controller.store.store import Store
+from controller.store.targets import Change
 from deploy.local.embedded_redis import RedisServer
 from shared.errors import TransportError
 from shared.messages import Event, HealthReport, RollbackRecord
@@ -122,7 +123,7 @@ def test_an_answer_to_a_cancel_order_closes_both_orders(control: Control) -> Non
         draft = OrderDraft(id="cancel", kind=OrderKind.CANCEL, node_id="n0", target="order-n0")
         tx.orders.add([draft], NOW)
         tx.orders.withdraw(["order-n0"])
-        tx.targets.update(_rollout(control).id, replace(target, cancel_order_id="cancel"), seen=target)
+        tx.targets.update([Change(_rollout(control).id, target, replace(target, cancel_order_id="cancel"))])
     answer = Event(
         id="e1", kind=EventKind.CANCEL_ANSWER, node_id="n0", seq=1, at=NOW, order_id="cancel",
         cancel_answer=CancelAnswer.STOPPED,
@@ -139,7 +140,7 @@ def test_a_late_outcome_corrects_a_node_that_had_been_given_up(control: Control)
     target = _target(control, "n0")
     with control.store.transaction() as tx:
         given_up = replace(target, state=TargetState.UNKNOWN, finished_at=NOW)
-        tx.targets.update(_rollout(control).id, given_up, seen=target)
+        tx.targets.update([Change(_rollout(control).id, target, given_up)])
 
     control.push(outcome(target, ScheduleState.COMPLETED))
     control.ingest.step()
