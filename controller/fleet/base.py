@@ -39,15 +39,17 @@ class Calls:
         Raises:
             StaleVersionError: somebody else was quicker every time.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        for _ in range(ATTEMPTS - 1):
             try:
-                with self._store.transaction() as tx:
-                    tx.after_commit(self._wake)
-                    return work(tx, self._clock())
+                return self._once(work)
             except StaleVersionError:
-                if attempt == ATTEMPTS:
-                    raise
-        raise AssertionError  # pragma: no cover - the loop returns or raises
+                continue
+        return self._once(work)
+
+    def _once(self, work: Callable[[Transaction, datetime], T]) -> T:
+        with self._store.transaction() as tx:
+            tx.after_commit(self._wake)
+            return work(tx, self._clock())
 
 
 def chosen(tx: Transaction, selection: Selection) -> list[FleetNode]:
