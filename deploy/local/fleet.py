@@ -20,6 +20,7 @@ from typing import Any, Self
 from deploy.local import configuration
 from deploy.local.embedded_redis import RedisServer
 from deploy.local.images import MIB, Release, build_release
+from deploy.local.registry import Registry
 from deploy.local.release_server import ReleaseServer
 from deploy.local.service import Service
 from deploy.local.virtual_node import VirtualNode
@@ -27,6 +28,7 @@ from deploy.local.waiting import wait_until
 from node_executor.boot.geometry import slot_region
 from node_executor.boot.provision import provision_disk
 from shared.pki import DevelopmentCa
+from shared.proto import fleet_pb2 as pb
 from shared.slots import Slot
 
 #: The identity that osctl uses here.
@@ -109,15 +111,21 @@ class LocalFleet:
         self.controller.start()
         self.osctl("context", "set", "fleet", "--kind", "controller", "--address", self.controller_address,
                    "--tls-dir", str(self.admin_tls))  # fmt: skip
-        self.wait_until(lambda: self.try_osctl("node", "list").returncode == 0, "the controller to answer")
+        registry = Registry(self.controller_address, self.admin_tls)
+        self.wait_until(registry.answers, "the controller to answer")
         self.report(f"{self.plan.nodes} virtual nodes, each with a GPT disk image of its own")
         template = self._disk_with(self.build_release(self.plan.version))
-        for number, node_id in enumerate(self.node_ids):
-            self._make_node(ca, node_id, template, self.plan.sites[number % len(self.plan.sites)])
+        for node_id in self.node_ids:
+            self._make_node(ca, node_id, template)
         template.unlink()
+        registry.add([self._registration(number, node_id) for number, node_id in enumerate(self.node_ids)])
         for node in self.nodes.values():
             node.start()
-        self.wait_until(self._all_reported, "every node to report to the controller", patience=120)
+        self.wait_until(
+            lambda: len(registry.versions()) == len(self.nodes),
+            "every node to report to the controller",
+            patience=60 + 3 * len(self.nodes),
+        )
 
     def close(self) -> None:
         """End everything that was started."""
@@ -146,7 +154,7 @@ class LocalFleet:
             file.write(release.path.read_bytes())
         return disk
 
-    def _make_node(self, ca: DevelopmentCa, node_id: str, template: Path, site: str) -> None:
+    def _make_node(self, ca: DevelopmentCa, node_id: str, template: Path) -> None:
         folder = self.folder / node_id
         folder.mkdir(exist_ok=True)
         ca.issue("node", node_id)
@@ -161,15 +169,15 @@ class LocalFleet:
                 tls_dir=tls,
             )
         )
-        self.osctl("node", "add", node_id, "--node-address", self.node_addresses[node_id], "--label", f"site={site}",
-                   "--event-key", str(tls / "events.pub"))  # fmt: skip
         self.nodes[node_id] = VirtualNode(node_id, folder, broken=self.plan.broken.get(node_id, {}))
 
-    def _all_reported(self) -> bool:
-        listed = self.try_osctl("node", "list", "-o", "json")
-        if listed.returncode != 0:
-            return False
-        return all(node["facts"] for node in json.loads(listed.stdout)["nodes"])
+    def _registration(self, number: int, node_id: str) -> pb.RegisterNodeRequest:
+        return pb.RegisterNodeRequest(
+            id=node_id,
+            labels={"site": self.plan.sites[number % len(self.plan.sites)]},
+            address=self.node_addresses[node_id],
+            event_key=(self.folder / f"ca/node-{node_id}/events.pub").read_text(),
+        )
 
     def wait_until(self, condition: Callable[[], bool], what: str, *, patience: float = 60) -> None:
         """Look until ``condition`` holds.
