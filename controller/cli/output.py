@@ -29,12 +29,18 @@ def show(common: Common, answer: M, text: Callable[[M], str]) -> None:
 
 def as_json(message: Message) -> str:
     """Return a message as JSON text."""
-    return json.dumps(plain(message), indent=2, ensure_ascii=False)
+    return _dump(plain(message))
 
 
 def show_document(common: Common, document: object, text: str) -> None:
     """Print something that is not an answer of a service: as JSON, or as ``text``."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False) if common.json else text)
+    click.echo(_dump(document) if common.json else text)
+
+
+def _dump(document: object) -> str:
+    # Where stdout is not UTF-8, letters are escaped: a replacement character would change what scripts read.
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(document, indent=2, ensure_ascii=not utf8)
 
 
 def plain(message: Message) -> dict[str, Any]:
