@@ -239,7 +239,8 @@ def _contacts(events: Iterable[Event], now: datetime) -> list[Contact]:
             seen_at=now,
             seqs=tuple(event.seq for event in its),
             facts=next((event.facts for event in reversed(its) if event.facts), None),
-            health=next((event.health for event in reversed(its) if event.health), None),
+            # An outcome carries the answer that decided it, which may be from before a rollback: not the present one.
+            health=next((event.health for event in reversed(its) if event.kind is EventKind.HEALTH), None),
         )
         for node_id, its in by_node.items()
     ]
