@@ -58,19 +58,30 @@ class PostgresServer:
             TransportError: it does not answer in time; the message holds its log.
         """
         data, log = self._folder / "data", self._folder / "log"
-        initdb = [self._binaries / "initdb", "-D", data, "-U", _ACCOUNT, "-A", "trust", "-E", "UTF8", "--no-sync"]
+        initdb: list[str | Path] = [
+            self._binaries / "initdb",
+            "-D",
+            data,
+            "-U",
+            _ACCOUNT,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
         subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **self._as)
         # No fsync: these tests kill our processes, not the machine under the database.
         options = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "timezone=Europe/Berlin"]
-        command = [self._binaries / "postgres", "-D", data, "-k", self._folder, *options]
+        command: list[str | Path] = [self._binaries / "postgres", "-D", data, "-k", self._folder, *options]
         with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, **self._as)
+            self._process = process = subprocess.Popen(command, stdout=output, stderr=output, **self._as)
         until = time.monotonic() + _START_SECONDS
         while True:
             try:
                 self._administer("SELECT 1")
             except psycopg.OperationalError as error:
-                if time.monotonic() > until or self._process.poll() is not None:
+                if time.monotonic() > until or process.poll() is not None:
                     self.__exit__(None, None, None)
                     raise TransportError(f"cannot start PostgreSQL: {error}") from error
                 time.sleep(_LOOK_SECONDS)
@@ -94,4 +105,4 @@ class PostgresServer:
 
     def _administer(self, statement: str) -> None:
         with psycopg.connect(host=str(self._folder), user=_ACCOUNT, dbname="postgres", autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload] # our own text, no parameters
+            connection.execute(statement)
