@@ -51,7 +51,7 @@ def expected(phase: Phase) -> set[str]:
 def test_a_killed_executor_takes_the_update_up_again(
     node: RealNode, redis_url: str, phase: Phase, effect: Effect | None
 ) -> None:
-    orders = FleetOrders(redis_url, node)
+    orders = FleetOrders(redis_url, node.workshop.ca)
     moment = f"{effect}.before"
     waits = {"start_at": datetime.now(UTC) + timedelta(seconds=3)} if phase is Phase.PENDING else {}
     spec = node.spec(node.workshop.bad if phase in BAD else node.workshop.new, needs_grant=True, **waits)

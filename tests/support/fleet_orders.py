@@ -7,22 +7,22 @@ from typing import Any
 
 from shared.celery_app import controller_app, decode_message, publish_orders, redis_client
 from shared.messages import Event, Order, UpdateSpec
+from shared.pki import DevelopmentCa
 from shared.queues import EVENTS_QUEUE
-from shared.signing import Signer, open_event, private_from_pem, public_from_text
+from shared.signing import Signer, claimed_sender, open_event, private_from_pem, public_from_text
 from shared.states import EventKind, OrderKind
-from tests.support.real_node import RealNode
 
 
 class FleetOrders:
     """Sends orders to one node as the controller would, and reads what it reported."""
 
-    def __init__(self, redis_url: str, node: RealNode) -> None:
-        ca = node.workshop.ca
+    def __init__(self, redis_url: str, ca: DevelopmentCa, node_id: str = "node-1") -> None:
+        """Speak for the controller of ``ca`` to the node ``node_id``, whose certificate it has issued."""
         self._app = controller_app(redis_url)
         self._redis = redis_client(redis_url)
         self._signer = Signer("controller", private_from_pem((ca.folder / "orders.key").read_bytes()))
-        self._node_key = public_from_text((ca.folder_of("node", node.node_id) / "events.pub").read_text())
-        self._node_id = node.node_id
+        self._node_key = public_from_text((ca.folder_of("node", node_id) / "events.pub").read_text())
+        self._node_id = node_id
         self._seq = 0
 
     def send(self, kind: OrderKind, order_id: str, update: UpdateSpec | None = None, **fields: Any) -> Order:
@@ -45,9 +45,10 @@ class FleetOrders:
         publish_orders(self._app, [(self._node_id, order.id, self._signer.seal(order))])
 
     def events(self) -> list[Event]:
-        """Return all events that have arrived, the oldest first; they stay where they are."""
+        """Return the node's events that have arrived, the oldest first; they stay where they are."""
         raw = reversed(self._redis.lrange(EVENTS_QUEUE, 0, -1))
-        return [open_event(decode_message(message)[0], self._node_key) for message in raw]
+        envelopes = (decode_message(message)[0] for message in raw)
+        return [open_event(e, self._node_key) for e in envelopes if claimed_sender(e) == self._node_id]
 
     def outcomes(self, order_id: str) -> list[Event]:
         """Return the outcomes reported for one order."""
