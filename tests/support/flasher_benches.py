@@ -6,6 +6,7 @@ contract in ``tests/contract/test_flasher.py`` then runs on it unchanged.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from deploy.local.release_server import ReleaseServer
+from deploy.local.simulated import SimulatedMachine
+from deploy.local.simulated.flasher import SimulatedFlasher
 from node_executor.flash.flasher import SlotFlasher
 from node_executor.flash.region import SlotRegion
 from node_executor.ports import Flasher
@@ -133,9 +136,60 @@ def _device(folder: Path) -> Iterator[FlasherBench]:
         yield RealBench(folder, folder.as_uri(), (folder / "nowhere").as_uri(), regions)
 
 
+@dataclass
+class SimulatedBench:
+    """The flasher of light nodes, with a source for each image but one."""
+
+    machine: SimulatedMachine
+
+    def flasher(self) -> Flasher:
+        """Return a flasher on the same machine."""
+        return SimulatedFlasher(self.machine)
+
+    def good(self) -> Image:
+        """Publish, and order."""
+        return self._published("good", 3 * MIB + 5)
+
+    def other(self) -> Image:
+        """Publish other bytes, and order them."""
+        return self._published("other", 3 * MIB + 5)
+
+    def wrong_digest(self) -> Image:
+        """Order the other image's digest from the good one's address."""
+        return self.other().model_copy(update={"source": self.good().source})
+
+    def wrong_size(self) -> Image:
+        """Order a byte too many."""
+        return self.good().model_copy(update={"size": 3 * MIB + 6})
+
+    def too_large(self) -> Image:
+        """Publish a byte more than the slot has."""
+        return self._published("large", self.machine.slot_size + 1)
+
+    def unreachable(self) -> Image:
+        """Order what nobody published."""
+        return self.good().model_copy(update={"source": "http://releases.invalid/image"})
+
+    def mountable(self, slot: Slot) -> bool:
+        """Whether the slot holds a whole system."""
+        return self.machine.contents[slot] is not None
+
+    def _published(self, name: str, size: int) -> Image:
+        source, digest = f"http://releases.example/{name}", hashlib.sha256(name.encode()).hexdigest()
+        self.machine.sources = {**(self.machine.sources or {}), source: (digest, size)}
+        return Image(source=source, sha256=digest)
+
+
+@contextmanager
+def _simulated(folder: Path) -> Iterator[FlasherBench]:
+    del folder
+    yield SimulatedBench(SimulatedMachine())
+
+
 #: Benches by the name that the test's id shows; each is given an empty folder.
 BENCHES: dict[str, Callable[[Path], AbstractContextManager[FlasherBench]]] = {
     "http to an image file": _http,
     "file to an image file": _file,
     "file to a block device": _device,
+    "simulated": _simulated,
 }

@@ -46,8 +46,8 @@ class FleetOrders:
 
     def events(self) -> list[Event]:
         """Return the node's events that have arrived, the oldest first; they stay where they are."""
-        raw = reversed(self._redis.lrange(EVENTS_QUEUE, 0, -1))
-        envelopes = (decode_message(message)[0] for message in raw)
+        raw: list[Any] = self._redis.lrange(EVENTS_QUEUE, 0, -1)  # bytes; the stubs know text as well
+        envelopes = (decode_message(message)[0] for message in reversed(raw))
         return [open_event(e, self._node_key) for e in envelopes if claimed_sender(e) == self._node_id]
 
     def outcomes(self, order_id: str) -> list[Event]:

@@ -49,6 +49,9 @@ class SimulatedMachine:
     machine: str = "x86_64"
     slots: dict[Slot, SlotStatus] = field(default_factory=lambda: {Slot.A: proven(Slot.A, 2), Slot.B: retired(Slot.B)})
     contents: dict[Slot, str | None] = field(default_factory=dict)  #: version in each slot; None: nothing whole
+    digests: dict[Slot, str] = field(default_factory=dict)  #: sha256 of what was flashed whole
+    sources: dict[str, tuple[str, int]] | None = None  #: URL -> sha256 and size; None: whatever is ordered is there
+    slot_size: int = 1 << 30  #: bytes
     failures: dict[str, list[FleetError]] = field(default_factory=dict)  #: effect -> errors, one a call
     unhealthy: dict[str, str] = field(default_factory=dict)  #: version -> the critical check that fails
     dead: set[str] = field(default_factory=set)  #: versions that boot but never start the executor

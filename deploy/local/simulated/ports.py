@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from deploy.local.simulated.flasher import SimulatedFlasher
 from deploy.local.simulated.machine import SimulatedMachine, proven, retired
-from node_executor.ports import Progress
 from node_executor.state import Ports
-from shared.errors import BootloaderError, SlotInUseError
-from shared.images import Image
+from shared.errors import BootloaderError
 from shared.messages import CheckResult, HealthPolicy, HealthReport
 from shared.slots import MAX_TRIES, Slot, SlotStatus
 from shared.states import Verdict
@@ -95,45 +94,6 @@ class SimulatedBootControl:
     def _need_proven(self, slot: Slot) -> None:
         if not self._machine.slots[slot].successful:
             raise BootloaderError(f"cannot change the boot order: slot {slot} is not proven")
-
-
-class SimulatedFlasher:
-    """``ports.Flasher``: what it writes is the image's version."""
-
-    def __init__(self, machine: SimulatedMachine) -> None:
-        self._machine = machine
-
-    def probe(
-        self,
-        image: Image,
-        slot: Slot,  # noqa: ARG002 - every image fits
-        cancelled: threading.Event,  # noqa: ARG002 - takes no time
-    ) -> int:
-        """See the port."""
-        with self._machine.effect("probe"):
-            return image.size or 1
-
-    def flash(self, image: Image, slot: Slot, progress: Progress, cancelled: threading.Event) -> None:
-        """See the port."""
-        if slot is self._machine.running:
-            raise SlotInUseError(f"cannot write slot {slot}: it is the running one")
-        self._machine.contents[slot] = None
-        with self._machine.effect("flash"):
-            if cancelled.is_set():
-                return
-            progress(1, 1)
-            self._machine.contents[slot] = image.version or image.sha256[:12]
-
-    def verify(
-        self,
-        image: Image,  # noqa: ARG002 - what is read back is right, unless the script says otherwise
-        slot: Slot,  # noqa: ARG002
-        progress: Progress,
-        cancelled: threading.Event,  # noqa: ARG002 - takes no time
-    ) -> None:
-        """See the port."""
-        with self._machine.effect("verify"):
-            progress(1, 1)
 
 
 class SimulatedHealth:

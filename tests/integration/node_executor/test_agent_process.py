@@ -14,14 +14,14 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from deploy.local.waiting import wait_until
 from shared.errors import AlreadyExistsError, ConflictError, InputError, NotAllowedError, NotFoundError
 from shared.proto import node_pb2, node_pb2_grpc
 from shared.slots import Slot
-from shared.tls import TlsFiles, open_channel
+from shared.tls import open_channel
 from shared.wire import error_from_rpc, update_to_proto
 from tests.support.real_node import RealNode, Workshop
 
@@ -110,11 +110,13 @@ def test_one_key_for_two_updates_is_told_apart_from_other_conflicts(node: RealNo
 
 
 def test_another_node_may_ask_for_health_checking_and_nothing_else(node: RealNode) -> None:
-    folder = node.workshop.ca.issue("node", "node-2").cert.parent
-    with open_channel(node.address, TlsFiles.from_folder(folder)) as channel:
-        serving = health_pb2_grpc.HealthStub(channel).Check(
-            health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True
+    with open_channel(node.address, node.workshop.ca.issue("node", "node-2")) as channel:
+        ask = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
+        serving = ask(health_pb2.HealthCheckRequest(), timeout=20, wait_for_ready=True)
         with pytest.raises(grpc.RpcError) as caught:
             node_pb2_grpc.NodeServiceStub(channel).GetHealth(node_pb2.GetHealthRequest(), timeout=20)
 
