@@ -26,7 +26,7 @@ from tests.support.redis_proxy import Proxy
 
 _ROOT = Path(__file__).parents[2]
 #: Seconds for anything that must happen; a loaded machine is slow.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def wait_until(what: str, condition: Callable[[], object], patience: float = PATIENCE) -> None:
@@ -134,10 +134,16 @@ class Stage:
                 client.client_kill_filter(_id=connection)
         wait_until("the workers are back", lambda: len(self.blocked() - connections) == blocked)
 
-    def lengths(self, suffix: str = "") -> list[int]:
-        """Return the length of each node's queue, or of the list beside it."""
-        with self.redis() as client:
-            return [int(client.llen(orders_queue(node.id) + suffix)) for node in self.nodes]
+    def lengths(self, *suffixes: str) -> list[int]:
+        """Return the length of the list with each of ``suffixes`` beside each node's queue, all at one instant.
+
+        One instant, because a message that moves from one list to the other between two looks would seem lost.
+        """
+        with self.redis() as client, client.pipeline(transaction=True) as pipe:
+            for node in self.nodes:
+                for suffix in suffixes:
+                    pipe.llen(orders_queue(node.id) + suffix)
+            return [int(length) for length in pipe.execute()]
 
     def report(self, fault: str, cases: int, lost: int, deaf: int = 0) -> None:
         """Print what came of ``cases`` faults."""

@@ -34,7 +34,7 @@ def _silent_death(scene: Stage, rounds: int) -> tuple[int, int]:
         for proxy in scene.proxies:
             proxy.freeze()
         ids = scene.send()
-        swallowed += scene.lengths().count(0)
+        swallowed += scene.lengths("").count(0)
         for proxy in scene.proxies:
             proxy.reset_clients()
         scene.wait_blocked(NODES)
@@ -84,7 +84,7 @@ def _still_blocked(scene: Stage, rounds: int, scheme: str) -> tuple[int, int]:
 def _lost(scene: Stage, ids: dict[str, str]) -> int:
     # Lost is: not taken, and in no list from which anybody could still take it.
     def settled() -> bool:
-        return not scene.missing(ids) or not any(scene.lengths() + scene.lengths(":work"))
+        return not scene.missing(ids) or not any(scene.lengths("", ":work"))
 
     wait_until("every order is taken or nowhere", settled)
     return len(scene.missing(ids))
