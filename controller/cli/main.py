@@ -27,13 +27,14 @@ def run(arguments: list[str]) -> int:
         # A terminal that cannot show a symbol gets a replacement, not a traceback.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    stdout = sys.stdout
     try:
         _check_encoding(arguments)
         result = root().main(arguments, prog_name="osctl", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as end:
-        # click ends so when nobody reads stdout any more, and after printing completions.
-        return Exit.PIPE_CLOSED if isinstance(end.__context__, BrokenPipeError) else int(end.code or 0)
+        # click ends so after printing completions, and when nobody reads stdout any more: then it has replaced it.
+        return int(end.code or 0) if sys.stdout is stdout else Exit.PIPE_CLOSED
     except BrokenPipeError:  # in the last flush; Python would flush once more at exit, and complain then
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE_CLOSED

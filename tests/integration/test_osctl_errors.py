@@ -113,6 +113,8 @@ def test_a_servers_bug_is_a_bug(server: FleetServer, osctl: Osctl) -> None:
 
     result = osctl("version", "--server")
 
+    server.stop()
+    server.start()
     _says(result, 1, "ZeroDivisionError", "server's log")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import stat
 import subprocess
 from pathlib import Path
@@ -138,3 +140,24 @@ def test_a_terminal_without_utf8_gets_replacements_and_no_traceback(osctl: Osctl
 
     assert "Server name: ?" in text.out
     assert document.json["server_name"] == "żłąw"
+
+
+def test_a_table_has_lines_on_a_terminal(osctl: Osctl) -> None:
+    osctl("context", "set", "lab", "--address", "h:1")
+    ours, theirs = pty.openpty()
+
+    with osctl.start("context", "list", stdout=theirs) as process:
+        os.close(theirs)
+        shown = _read_all(ours)
+
+    assert process.returncode == 0
+    assert "│ lab  │ controller │ h:1" in shown
+
+
+def _read_all(terminal: int) -> str:
+    parts: list[bytes] = []
+    with contextlib.suppress(OSError):  # Linux says EIO when the other side has closed a terminal
+        while part := os.read(terminal, 4096):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode()

@@ -68,12 +68,12 @@ class Osctl:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
         """Start, and let the test read what it prints while it runs."""
         return subprocess.Popen(
             [PROGRAM, *arguments],
             env=self._environment(),
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             bufsize=1,
