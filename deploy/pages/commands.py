@@ -16,7 +16,8 @@ from node_executor.cli import agent
 
 PROGRAMS: dict[str, click.Group] = {"osctl": root(), "matic-controller": controller, "matic-agent": agent}
 
-_TEXT = """Three programs: `osctl` for people and pipelines, `matic-controller` on the controller's machine, `matic-agent`
+_TEXT = """
+Three programs: `osctl` for people and pipelines, `matic-controller` on the controller's machine, `matic-agent`
 on each node. `--help` behind any command says the same as this page.
 
 Durations are written like `90s`, `10m`, `2h` or `1d`. A selector is a list of terms that must all hold:

@@ -7,7 +7,8 @@ from deploy.pages.markdown import first_line, head, table
 from shared.errors import FleetError, all_errors
 from shared.wire import status_code
 
-_TEXT = """Every error has a *kind*, a sentence and mostly a cure. The kind is the same word in logs, in the history, in
+_TEXT = """
+Every error has a *kind*, a sentence and mostly a cure. The kind is the same word in logs, in the history, in
 `error_kind` of schedules and targets, in `ErrorDetail.kind` of a failed gRPC call, and in `error.kind` of
 `osctl -o json`.
 

@@ -22,7 +22,8 @@ from node_executor.health.checks.service import ServiceOptions
 from node_executor.settings import DEFAULT_FILE as AGENT_FILE
 from node_executor.settings import Settings as AgentSettings
 
-_TEXT = """Both services read a TOML file, then the environment, which wins. Unknown names are refused. A setting inside a
+_TEXT = """
+Both services read a TOML file, then the environment, which wins. Unknown names are refused. A setting inside a
 table is named in the environment with two underscores: `MATIC_FLASH__ATTEMPTS=3`,
 `MATIC_CONTROLLER_INTERVALS__TICK=0.5`. Values that are lists or tables are JSON in the environment.
 """
