@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BaseModel, ConfigDict, Field
 
-from shared.errors import InputError
+from shared.settings import SettingsModel, load_settings
 
 #: Where an installed controller keeps them.
 DEFAULT_FILE = Path("/etc/matic/controller.toml")
@@ -34,12 +33,8 @@ class Intervals(BaseModel):
         return timedelta(seconds=getattr(self, name))
 
 
-class Settings(BaseSettings):
-    """Everything that can be set. Unknown names are refused: a misspelt one must not be silently ignored."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="MATIC_CONTROLLER_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+class Settings(SettingsModel):
+    """Everything that can be set."""
 
     database_url: str = "sqlite:////var/lib/matic-controller/fleet.sqlite"  #: or postgresql://user@host/name
     redis_url: str = "redis://127.0.0.1:6379/0"  #: redis://, rediss:// or unix://
@@ -52,8 +47,6 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    toml_file: ClassVar[Path | None] = None
-
     @property
     def signing_key(self) -> Path:
         """The file that orders are signed with."""
@@ -64,18 +57,6 @@ class Settings(BaseSettings):
         """How long raw events are kept."""
         return timedelta(days=self.keep_events_days)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no dotenv here
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no secret files here
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment before file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, cls.toml_file)
-
 
 def load(path: Path | None) -> Settings:
     """Return the settings of ``path`` and the environment; None: the default file, if there is one.
@@ -83,20 +64,5 @@ def load(path: Path | None) -> Settings:
     Raises:
         InputError: not readable, not TOML, or not valid; the message names the setting.
     """
-    if path is not None and not path.is_file():
-        raise InputError(f"cannot read settings {path}: no such file", cure="name another file with --config")
     file = path or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
-
-    class FileSettings(Settings):
-        toml_file: ClassVar[Path | None] = file
-
-    values: dict[str, Any] = {}
-    where = f"settings {file}" if file else "settings from the environment"
-    try:
-        return FileSettings(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"cannot use {where}: {name}: {first['msg']}", cure=f"correct {name}") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {where}: {error}", cure="correct the file's TOML") from error
+    return load_settings(Settings, file, prefix="MATIC_CONTROLLER_")

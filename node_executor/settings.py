@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import AfterValidator, Field
 
 from node_executor.flash.settings import FlashSettings
 from node_executor.health.check import CheckSettings
-from shared.errors import InputError
 from shared.queues import valid_node_id
+from shared.settings import SettingsModel, load_settings
 
 #: Where a real node keeps them.
 DEFAULT_FILE = Path("/etc/matic/agent.toml")
@@ -23,10 +22,8 @@ def _node_id(value: str) -> str:
     return value
 
 
-class Settings(BaseSettings):
-    """Everything that can be set. Unknown names are refused: a misspelt one must not be silently ignored."""
-
-    model_config = SettingsConfigDict(env_prefix="MATIC_", env_nested_delimiter="__", extra="forbid", frozen=True)
+class Settings(SettingsModel):
+    """Everything that can be set."""
 
     node_id: Annotated[str, AfterValidator(_node_id)]
     state_dir: Path = Path("/var/lib/matic")  #: journal, rollback state and outbox; survives updates
@@ -38,27 +35,13 @@ class Settings(BaseSettings):
     hook_timeout: float = Field(default=300.0, gt=0)  #: seconds
     boot_file: Path | None = None  #: facts of a virtual node's boot; None: a real node with systemd
     compatible: str = ""  #: this node's model; images that name another are refused
-    health: dict[str, CheckSettings] = {}  #: by name of the check
+    health: dict[str, CheckSettings] = Field(default_factory=dict)  #: by name of the check
     flash: FlashSettings = FlashSettings()
     transport_tries: int = Field(default=12, ge=1)  #: times that an unreachable source is tried in one phase
     reboot_timeout: float = Field(default=600.0, gt=0)  #: seconds until a reboot counts as refused
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     hold_dir: Path | None = None  #: for debugging: see ``node_executor.hold``; None: never hold
-
-    toml_file: ClassVar[Path | None] = None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no dotenv here
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no secret files here
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment before file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, cls.toml_file)
 
 
 def load(path: Path) -> Settings:
@@ -67,18 +50,4 @@ def load(path: Path) -> Settings:
     Raises:
         InputError: not readable, not TOML, or not valid; the message names the setting.
     """
-    if not path.is_file():
-        raise InputError(f"cannot read settings {path}: no such file", cure="name another file with --config")
-
-    class FileSettings(Settings):
-        toml_file: ClassVar[Path | None] = path
-
-    values: dict[str, Any] = {}
-    try:
-        return FileSettings(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"cannot use settings {path}: {name}: {first['msg']}", cure=f"correct {name}") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read settings {path}: {error}", cure="correct the file's TOML") from error
+    return load_settings(Settings, path, prefix="MATIC_")
