@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class Metrics:
@@ -22,6 +22,11 @@ class Metrics:
         )
         self.events_refused = Counter(
             "matic_events_refused", "Messages that were not accepted, by error kind", ["kind"], registry=self.registry
+        )
+        self.events_missing = Gauge(
+            "matic_events_missing",
+            "Events that nodes have sent, by their numbers, and that never came",
+            registry=self.registry,
         )
         self.ingest_seconds = Histogram(
             "matic_ingest_batch_seconds", "Time from reading a batch to its commit", registry=self.registry

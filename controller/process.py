@@ -132,7 +132,7 @@ class Process:
             metrics=self._metrics,
             silence=intervals.delta("silence"),
         )
-        housekeeping = Housekeeping(self._store, clock=_now, keep=self._settings.keep_events)
+        housekeeping = Housekeeping(self._store, clock=_now, metrics=self._metrics, keep=self._settings.keep_events)
         self._add(Loop("ingest", ingest.step))
         self._add(Loop("housekeeping", housekeeping.step))
         self._farewells.append(ingest.release)

@@ -72,9 +72,10 @@ class Site:
         return [sys.executable, "-m", "controller.main", *words]
 
     def start(self, part: str) -> Service:
-        """Start ``serve`` or one part alone."""
-        service = Service(self.command(part, "--config", str(self.config)), log=self.folder / f"{part}.log")
-        self.services[part] = service
+        """Start ``serve`` or one part alone; one that runs already gets a twin."""
+        name = f"{part}-{len(self.services)}"
+        service = Service(self.command(part, "--config", str(self.config)), log=self.folder / f"{name}.log")
+        self.services[name] = service
         service.start()
         return service
 

@@ -67,6 +67,23 @@ def test_each_part_alone_does_the_same_together(site: Site) -> None:
     assert [len(node.taken) for node in nodes] == [1, 1]
 
 
+def test_two_engines_and_two_workers_share_the_work_without_doing_it_twice(site: Site) -> None:
+    _migrate(site)
+    parts = ("api", "engine", "engine", "worker", "worker", "ingest", "ingest")
+    services = [site.start(part) for part in parts]
+    site.wait_for_api()
+    nodes = _nodes(site, *(f"n{number}" for number in range(25)))
+
+    with site.api() as api:
+        for version in ("2.0.0", "3.0.0"):
+            finish(api, create_rollout(api, version), nodes)
+
+    assert {len(node.taken) for node in nodes} == {2}
+    for service in services:
+        service.stop()
+        assert "step failed" not in service.log.read_text()
+
+
 def test_a_controller_killed_in_the_middle_goes_on_after_its_restart(site: Site) -> None:
     _migrate(site)
     service = site.start("serve")
