@@ -78,4 +78,4 @@ def _with_environment(model: type[M], values: Mapping[str, object], prefix: str)
             """Environment before file."""
             return init_settings, env_settings, InitSettingsSource(settings_cls, dict(values))
 
-    return Environment()
+    return model.model_validate(dict(Environment()))
