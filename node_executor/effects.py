@@ -17,6 +17,7 @@ from node_executor.machine import Effect, Signal
 from node_executor.records import Record
 from node_executor.state import NodeState
 from shared.errors import BootloaderError, ConflictError
+from shared.images import Image
 from shared.messages import HealthPolicy, HealthReport, UpdateSpec
 from shared.slots import Slot
 from shared.states import EventKind, Verdict
@@ -64,27 +65,27 @@ class Effects:
         return self._table[effect](record)
 
     def _prepare(self, record: Record) -> Result:
-        update, target = _update(record), _target(record)
+        update, image, target = _update(record), _image(record), _target(record)
         with self._state.changed:
             admission.check_update(self._state, update)
         admission.check_ground(self._state)
         if record.id not in self._hooked:
             self._ports.hooks.run(update.pre_update_hook, hook_environment(self._state, record))
             self._hooked.add(record.id)
-        self._ports.flasher.probe(update.image, target, self._state.interrupt)
-        return Result(Signal.DONE)
+        size = self._ports.flasher.probe(image, target, self._state.interrupt)
+        return Result(Signal.DONE, {"size": size})
 
     def _flash(self, record: Record) -> Result:
-        update, target = _update(record), _target(record)
+        image, target = _image(record), _target(record)
         admission.check_ground(self._state)
         # From here until it is armed, the slot cannot be booted: half of an image must never be.
         self._ports.boot.retire(target)
-        self._ports.flasher.flash(update.image, target, _progress("flashing", record), self._state.interrupt)
+        self._ports.flasher.flash(image, target, _progress("flashing", record), self._state.interrupt)
         return Result(Signal.DONE)
 
     def _verify(self, record: Record) -> Result:
-        update, target = _update(record), _target(record)
-        self._ports.flasher.verify(update.image, target, _progress("verifying", record), self._state.interrupt)
+        image, target = _image(record), _target(record)
+        self._ports.flasher.verify(image, target, _progress("verifying", record), self._state.interrupt)
         return Result(Signal.DONE)
 
     def _arm(self, record: Record) -> Result:
@@ -164,6 +165,10 @@ def _update(record: Record) -> UpdateSpec:
     if record.update is None:
         raise ConflictError(f"cannot go on with {record.id}: it carries no update")
     return record.update
+
+
+def _image(record: Record) -> Image:
+    return record.image or _update(record).image
 
 
 def _target(record: Record) -> Slot:

@@ -32,7 +32,7 @@ def finish(state: NodeState, record: Record) -> Mapping[str, object]:
     notes += _disarm(state, record)
     with state.changed:
         if record.phase is Phase.ROLLED_BACK:
-            _write_history(state, record)
+            write_history(state, record)
         elif record.target_slot is not None and not _on_trial(state, record):
             state.book.clear()
     notes += _run_hook(state, record)
@@ -75,7 +75,12 @@ def _disarm(state: NodeState, record: Record) -> list[str]:
     return []
 
 
-def _write_history(state: NodeState, record: Record) -> None:
+def write_history(state: NodeState, record: Record) -> None:
+    """Write that ``record`` was rolled back, deny its image if that speaks against it, and report. Repeatable.
+
+    Raises:
+        StateFileError: not durable.
+    """
     target: Slot = record.target_slot or state.ports.host.running_slot().other()
     denies = record.rollback_type is RollbackType.AUTOMATIC and record.error_kind in DENYING
     entry = RollbackRecord(

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime
 
+from shared.images import Image
 from shared.messages import HealthReport, Model, Schedule, Text, UpdateSpec
 from shared.slots import Slot
 from shared.states import CancelAnswer, OrderKind, Phase, RollbackType
@@ -35,6 +36,7 @@ class Record(Model):
     finished_at: AwareDatetime | None = None
     expires_at: AwareDatetime | None = None  #: not to be started after this instant
 
+    size: int = 0  #: bytes of the image as its source announced them; 0: not known
     source_slot: Slot | None = None  #: the proven slot it started from, and falls back to
     target_slot: Slot | None = None  #: the slot it installs, or for a rollback: leaves
     source_version: str = ""
@@ -58,6 +60,14 @@ class Record(Model):
     def version(self) -> str:
         """The version that the update installs, or "" if nothing names it."""
         return self.update.image.version if self.update else ""
+
+    @property
+    def image(self) -> Image | None:
+        """The image to install, with the size that its source announced if the order names none."""
+        image = self.update.image if self.update else None
+        if image is None or image.size is not None or not self.size:
+            return image
+        return image.model_copy(update={"size": self.size})
 
     def evolve(self, **changes: Any) -> Self:  # noqa: ANN401 - any field's value
         """Return a copy with ``changes``; an over-long reason (a hook's output) is cut."""

@@ -32,7 +32,7 @@ _LOOK_AGAIN = 60.0
 #: Seconds until a state file that could not be written is tried again.
 _STATE_RETRY = 10.0
 #: Phases whose effect is tried again after an error that waiting can mend.
-_PATIENT = (Phase.FETCHING, Phase.FLASHING)
+_PATIENT = (Phase.FETCHING, Phase.FLASHING, Phase.VERIFYING)
 #: Effects that end early when the executor stops; the next start takes them up again.
 _INTERRUPTIBLE = (Effect.PREPARE, Effect.FLASH, Effect.VERIFY, Effect.PROVE, Effect.CHECK_OLD)
 
@@ -67,7 +67,10 @@ class Runner:
 
     def start(self) -> None:
         """Say hello. What an earlier life left unfinished is taken up by the first ``advance``."""
-        say_hello(self._state)
+        try:
+            say_hello(self._state)
+        except StateFileError:  # a full disk must not end the executor: its API can still tell, and help
+            log.exception("cannot say hello")
 
     def advance(self) -> float | None:
         """Do all that can be done now; return the seconds until there is more to do, or None: when told."""

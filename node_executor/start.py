@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from node_executor import machine
+from node_executor.finish import write_history
 from node_executor.machine import Arrival, BootFacts, Signal
 from node_executor.records import Record
 from node_executor.state import NodeState
@@ -28,6 +29,7 @@ def say_hello(state: NodeState) -> None:
         if state.ports.boot.repair():
             log.warning("partition table repaired", node_id=state.config.node_id)
         facts = state.facts()
+        note_late_fallback(state)
     except BootloaderError as error:
         log.exception("cannot read boot state: this node takes no orders")
         state.trouble, kind = error, error.kind
@@ -35,6 +37,29 @@ def say_hello(state: NodeState) -> None:
     for trouble in troubles:
         log.error("trouble at start", trouble=trouble)
     state.emit(EventKind.HELLO, facts=facts, error_kind=kind, reason="; ".join(troubles)[:4000])
+
+
+def note_late_fallback(state: NodeState) -> None:
+    """Record that firmware has left a slot which failed to prove itself and which nobody rolled back.
+
+    That is an update without automatic rollback, long since reported as failed: the slot stayed on trial, used up its
+    boots, and the node is back in the old one. The boot counter, which only a proven slot clears, still tells.
+
+    Raises:
+        StateFileError: the history cannot be made durable.
+        BootloaderError: the boot state cannot be read.
+    """
+    book, running = state.book.state, state.ports.host.running_slot()
+    left_behind = book.boot_counter > 0 and book.previous_partition == running.partition_number
+    if state.active() is not None or not left_behind:
+        return
+    kept = (r for r in reversed(state.journal.records) if r.phase is Phase.FAILED and r.target_slot is running.other())
+    record = next(kept, None)
+    if record is None:
+        state.book.clear()
+        return
+    why = f"slot {record.target_slot} used up its boots without being proven; it had failed: {record.reason}"
+    write_history(state, record.evolve(error_kind="fell_back", reason=why, finished_at=state.clock.now()))
 
 
 def taken_up(state: NodeState, record: Record) -> tuple[Signal, Mapping[str, object]]:
