@@ -59,7 +59,20 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _guard(pid: int) -> subprocess.Popen[bytes]:
+    # Its standard input closes when we die, however we die; then it ends the server, which would else stay for ever.
+    return subprocess.Popen(
+        ["sh", "-c", 'read _; kill -9 "$0"', str(pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _end(process: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> None:
+    guard.kill()  # first: the server's number may belong to somebody else soon
+    guard.communicate()
     process.kill()
     process.wait()
 
@@ -68,7 +81,7 @@ class RedisServer:
     """One server process and the folder it lives in. It keeps its address over ``stop``, ``kill`` and ``start``.
 
     Without ``folder`` it makes a temporary one and removes it in ``close``; a given folder stays. Use it as a context
-    manager, or call ``start`` and ``close``. The process ends with this interpreter at the latest.
+    manager, or call ``start`` and ``close``. The server ends with this interpreter, even a killed one.
     """
 
     def __init__(
@@ -144,7 +157,7 @@ class RedisServer:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in a terminal must reach us first, not the server
             )
-        self._reaper = weakref.finalize(self, _end, self._process)
+        self._reaper = weakref.finalize(self, _end, self._process, _guard(self._process.pid))
 
     def _answers(self) -> bool:
         assert self._process is not None  # noqa: S101 - called right after _spawn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -10,6 +12,8 @@ import redis
 
 from deploy.local.embedded_redis import RedisServer
 from shared.errors import TransportError
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_server_answers_and_keeps_nothing_on_disk_by_default(redis_server: RedisServer) -> None:
@@ -50,6 +54,20 @@ def test_close_leaves_neither_process_nor_folder() -> None:
 
     assert not psutil.pid_exists(pid)
     assert not folder.exists()
+
+
+def test_server_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
+    program = "import sys; from deploy.local.embedded_redis import RedisServer as R; import pathlib\n"
+    program += "server = R(pathlib.Path(sys.argv[1])).start(); print(server.pid, flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout
+        server = psutil.Process(int(owner.stdout.readline()))
+
+        owner.kill()
+
+        psutil.wait_procs([server], timeout=30)
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
 
 
 def test_given_folder_stays(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class Node:
         command = [sys.executable, "-m", "tests.support.redis_worker", self.id, self.url, str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, json.dumps(self._options)], cwd=_ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*command, json.dumps(self._options)], cwd=_ROOT, stdout=log, stderr=log, stdin=subprocess.PIPE
             )
 
     def send(self, sign: int) -> None:
@@ -69,7 +69,9 @@ class Node:
         """End the process by a signal and return its exit status."""
         self.send(sign)
         assert self.process
-        return self.process.wait(PATIENCE)
+        self.process.wait(PATIENCE)
+        self.process.communicate()
+        return self.process.returncode
 
     def close(self) -> None:
         """End the process if it still runs."""
