@@ -1,7 +1,8 @@
 """The executor as a whole: the one place where its objects are built, and the order in which its threads live.
 
 Threads: the main one is the Celery worker on the node's queue (or, without Redis, waits for the end); ``runner`` works
-on updates; ``outbox`` delivers events; ``api-*`` answer calls. All meet in ``NodeState`` and nowhere else.
+on updates; ``outbox`` delivers events; ``api-*`` answer calls; ``memory`` sleeps. All meet in ``NodeState`` and nowhere
+else.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from node_executor.health_book import HealthBook
 from node_executor.hooks import FolderHookRunner
 from node_executor.host import BootFileHost, LinuxHost
 from node_executor.journal import Journal
+from node_executor.memory import Tidier
 from node_executor.notify import notify
 from node_executor.outbox import Outbox
 from node_executor.ports import Host, Rebooter
@@ -40,8 +42,10 @@ from node_executor.settings import Settings
 from node_executor.state import NodeConfig, NodeState, Ports
 from shared.durable import DurableFile
 from shared.errors import ConflictError, InputError, StateFileError
+from shared.messages import Event
 from shared.signing import Signer, private_from_pem, public_from_text
 from shared.slots import Slot
+from shared.states import EventKind
 from shared.tls import TlsFiles
 
 log = structlog.get_logger(__name__)
@@ -61,6 +65,7 @@ class Agent:
         """
         self._settings = settings
         self._stop = threading.Event()
+        self._tidier = Tidier()
         self._lock = _lock(settings.state_dir)
         tls = TlsFiles.from_folder(settings.tls_dir)
         signer = Signer(settings.node_id, private_from_pem(_read(settings.tls_dir / "events.key")))
@@ -83,7 +88,7 @@ class Agent:
             ),
             journal=Journal(DurableFile(settings.state_dir / JOURNAL)),
             book=RollbackBook(DurableFile(settings.state_dir / ROLLBACK_STATE)),
-            report=self._outbox.append,
+            report=self._report,
             clock=SystemClock(),
         )
         self._desk = Desk(self._state)
@@ -98,6 +103,7 @@ class Agent:
             signal.signal(number, self._on_signal)
         self._api.start()
         self._runner_thread.start()
+        self._tidier.start()
         if self._settings.redis_url:
             self._outbox.start(self._settings.redis_url)
         notify(f"READY=1\nSTATUS=serving on {self._api.address}")
@@ -117,8 +123,14 @@ class Agent:
             self._runner_thread.join()
         self._api.stop()
         self._outbox.close()
+        self._tidier.stop()
         os.close(self._lock)
         log.info("executor stopped")
+
+    def _report(self, event: Event) -> None:
+        self._outbox.append(event)
+        if event.kind in (EventKind.HELLO, EventKind.OUTCOME):
+            self._tidier.soon()  # starting up is over, or an update is
 
     def _take_orders(self) -> None:
         url = self._settings.redis_url
@@ -133,6 +145,7 @@ class Agent:
         Intake(
             node_id=self._settings.node_id, key=key, take=self._desk.take, refuse=self._desk.refuse, stop=self._stop
         ).attach(app)
+        self._tidier.soon()
         run_worker(app, self._stop)
 
     def _work(self) -> None:
