@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from node_executor.health import CheckContext, CheckOutcome, HealthChecker, PlannedCheck
 from shared.messages import CheckResult, HealthReport
@@ -16,10 +17,10 @@ UNHEALTHY = CheckOutcome.unhealthy("broken")
 UNDECIDED = CheckOutcome.undecided("cannot say")
 
 
-def context(**changes: object) -> CheckContext:
+def context(**changes: Any) -> CheckContext:
     """Return the context of a node that is well, with ``changes``."""
-    fields: dict[str, object] = {"uptime": lambda: 60.0, "executor_alive": lambda: True, "api_address": "127.0.0.1:1"}
-    return CheckContext(**(fields | changes))  # type: ignore[arg-type] - fields of one dataclass
+    fields: dict[str, Any] = {"uptime": lambda: 60.0, "executor_alive": lambda: True, "api_address": "127.0.0.1:1"}
+    return CheckContext(**(fields | changes))
 
 
 class Scripted:
@@ -27,7 +28,7 @@ class Scripted:
 
     critical = True
 
-    def __init__(self, *answers: object) -> None:
+    def __init__(self, *answers: Any) -> None:
         self.answers = answers
         self.asked = 0
 
@@ -38,7 +39,8 @@ class Scripted:
         self.asked += 1
         if isinstance(answer, BaseException):
             raise answer
-        return answer  # type: ignore[return-value] - a wrong type is one of the tricks
+        outcome: CheckOutcome = answer  # a wrong type is one of the tricks
+        return outcome
 
 
 class Awaiting:
@@ -109,9 +111,9 @@ class Clock:
         return event.is_set()
 
 
-def plan(name: str, check: object, *, critical: bool = True, timeout: float = 5.0) -> PlannedCheck:
+def plan(name: str, check: Any, *, critical: bool = True, timeout: float = 5.0) -> PlannedCheck:
     """Plan ``check`` by hand."""
-    return PlannedCheck(name=name, check=check, critical=critical, timeout=timeout)  # type: ignore[arg-type] - by shape
+    return PlannedCheck(name=name, check=check, critical=critical, timeout=timeout)
 
 
 def checker(*plans: PlannedCheck, clock: Clock | None = None, about: CheckContext | None = None) -> HealthChecker:

@@ -70,7 +70,7 @@ class Bench:
 
     def create(self, policy: Policy | None = None, update: UpdateSpec = UPDATE, **values: Any) -> Rollout:
         """Create a rollout over all nodes."""
-        given = {"name": "two", "selection": ALL, "idempotency_key": "", "actor": ALICE} | values
+        given: dict[str, Any] = {"name": "two", "selection": ALL, "idempotency_key": "", "actor": ALICE} | values
         return self.fleet.create_rollout(update=update, policy=policy or Policy(), **given)
 
     def schedule(self, *node_ids: str, update: UpdateSpec = UPDATE) -> Rollout:

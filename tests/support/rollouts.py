@@ -30,7 +30,8 @@ def seconds(number: float) -> datetime:
 def node(node_id: str, *, version: str = "1.0.0", **values: Any) -> FleetNode:
     """Return a node that was seen just now and runs ``version`` from slot A."""
     facts = NodeFacts(slot=Slot.A, version=version, boot_id="boot-1", agent_version="0.1.0", good_slots=(Slot.A,))
-    return FleetNode(**({"id": node_id, "facts": facts, "last_seen": NOW} | values))
+    given: dict[str, Any] = {"id": node_id, "facts": facts, "last_seen": NOW} | values
+    return FleetNode(**given)
 
 
 def fleet(number: int) -> dict[str, FleetNode]:
@@ -44,7 +45,12 @@ def rollout(
     """Return a planned rollout over ``nodes``."""
     policy = policy or Policy()
     drawn = plan(list(nodes.values()), policy, salt="rollout-20260127-001", now=NOW)
-    given = {"id": "rollout-20260127-001", "name": "two", "created_by": "user/alice", "created_at": NOW} | values
+    given: dict[str, Any] = {
+        "id": "rollout-20260127-001",
+        "name": "two",
+        "created_by": "user/alice",
+        "created_at": NOW,
+    } | values
     return Rollout(update=update, policy=policy, waves=drawn.waves, targets=drawn.targets, **given)
 
 

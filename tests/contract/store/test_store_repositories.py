@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def _register(store: Store) -> None:
             tx.nodes.register(each, NOW)
 
 
-def _stored(store: Store, **values: object) -> Rollout:
+def _stored(store: Store, **values: Any) -> Rollout:
     _register(store)
     with store.transaction() as tx:
         return tx.rollouts.insert(rollout(NODES, POLICY, **values))

@@ -240,5 +240,7 @@ def test_doing_it_twice_is_audited_once(bench: Bench) -> None:
 
 @pytest.mark.parametrize("field", ["name", "idempotency_key"])
 def test_a_text_too_long_for_the_database_is_refused(bench: Bench, field: str) -> None:
+    given: dict[str, Any] = {field: "x" * 201}
+
     with pytest.raises(InputError, match="201 characters"):
-        bench.create(**{field: "x" * 201})
+        bench.create(**given)

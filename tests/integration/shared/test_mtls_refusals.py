@@ -150,7 +150,7 @@ def test_a_guarded_stream_is_refused_too(tmp_path: Path) -> None:
     node, alice = ours.issue(Role.NODE, "node-1"), ours.issue(Role.USER, "alice")
 
     with grpc_server(node, {HEALTH_SERVICE: {Role.NODE}}) as address, open_channel(address, alice) as channel:
-        answers = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        answers = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)  # type: ignore[attr-defined]  # the stub package names no calls
         with pytest.raises(grpc.RpcError) as refused:
             next(answers)
 
@@ -165,7 +165,7 @@ def test_guarded_watchers_leave_the_only_thread_free(tmp_path: Path) -> None:
         grpc_server(node, {HEALTH_SERVICE: {Role.USER}}, threads=1) as address,
         open_channel(address, alice) as channel,
     ):
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)  # type: ignore[attr-defined]  # likewise
         watched = next(watch).status
         asked = ask_health(address, alice)
         watch.cancel()

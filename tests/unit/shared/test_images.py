@@ -74,4 +74,4 @@ def test_an_image_does_not_change() -> None:
     image = Image(source=SOURCE, sha256=SHA)
 
     with pytest.raises(ValidationError, match="frozen"):
-        image.version = "2"  # type: ignore[misc] - the point of the test
+        image.version = "2"  # type: ignore[misc]  # the point of the test

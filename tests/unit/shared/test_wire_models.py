@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -177,8 +178,9 @@ def test_zero_retries_are_said_and_not_a_default() -> None:
     assert update.health.max_retries == 0
 
 
-def _image(**changes: object) -> pb.Image:
-    return pb.Image(**{"source": "http://h/i", "sha256": "a" * 64, **changes})
+def _image(**changes: Any) -> pb.Image:
+    given: dict[str, Any] = {"source": "http://h/i", "sha256": "a" * 64, **changes}
+    return pb.Image(**given)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,10 @@ def test_every_family_names_a_code_that_is_no_success() -> None:
 
 
 def test_a_validation_error_comes_back_as_input_error_with_field_and_value(call: Call) -> None:
-    back = call(lambda: HealthPolicy.model_validate({"timeout": -5}) and None)
+    def refuse() -> None:
+        HealthPolicy.model_validate({"timeout": -5})
+
+    back = call(refuse)
 
     assert type(back) is errors.InputError
     assert "timeout -5:" in back.message

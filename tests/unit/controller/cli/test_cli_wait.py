@@ -26,7 +26,8 @@ class Script:
 
 
 def test_it_reads_until_the_state_is_the_awaited_one_and_tells_each_answer() -> None:
-    script, told = Script("pending", "running", "done"), []
+    script = Script("pending", "running", "done")
+    told: list[str] = []
 
     answer = poll(script.read, lambda state: state == "done", Patience(30, "it"), told.append)
 

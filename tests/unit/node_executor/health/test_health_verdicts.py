@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,10 +45,10 @@ def test_verdict_follows_the_worst_answer_that_counts(
 
 @patient
 @given(st.lists(st.tuples(st.sampled_from(Verdict), st.booleans())), st.randoms(use_true_random=False))
-def test_order_of_checks_does_not_matter(answers: list[tuple[Verdict, bool]], random: object) -> None:
+def test_order_of_checks_does_not_matter(answers: list[tuple[Verdict, bool]], random: Random) -> None:
     lines = [line(verdict, critical=critical) for verdict, critical in answers]
     shuffled = list(lines)
-    random.shuffle(shuffled)  # type: ignore[attr-defined] - hypothesis hands in a random.Random
+    random.shuffle(shuffled)
 
     assert verdict_of(lines) is verdict_of(shuffled)
 
