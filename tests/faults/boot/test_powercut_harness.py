@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.slots import Slot
-from tests.support.gpt_changes import CHANGES, arm, disk_before
+from tests.support.gpt_changes import CHANGES, Step, arm, disk_before, start
 from tests.support.gpt_disks import ARRAY, Event, Flush, KilledError, MemoryDisk, Write, provisioned_image
 from tests.support.gpt_judge import Allowed, judge_of, judged_prefixes, view_of
 from tests.support.gpt_powercut import subsets
@@ -40,9 +40,10 @@ def test_harness_finds_bad_states_in_sgdisk_writing_in_place(
 
 
 @pytest.mark.parametrize("killed_at", [1, 2, 3, 4, 5], ids="killed at flush {}".format)
-def test_power_cut_after_a_killed_flip_and_the_next_one_is_safe(killed_at: int) -> None:
+@pytest.mark.parametrize("following", [arm(Slot.B, 2), start], ids=["a flip", "a start by firmware"])
+def test_power_cut_after_a_killed_flip_and_what_follows_is_safe(following: Step, killed_at: int) -> None:
     before = disk_before(CHANGES["arm B"])
-    log, killed, after = _killed_then_again(before, killed_at)
+    log, killed, after = _killed_and_followed(before, killed_at, following)
 
     judge = _judge_of_three(before, killed, after)
     findings = [cut.finding for cut in subsets(before.base, log, judge) if cut.finding]
@@ -52,7 +53,7 @@ def test_power_cut_after_a_killed_flip_and_the_next_one_is_safe(killed_at: int) 
 
 def test_harness_finds_the_flush_that_a_killed_flip_leaves_to_the_next() -> None:
     before = disk_before(CHANGES["arm B"])
-    log, killed, after = _killed_then_again(before, 3)
+    log, killed, after = _killed_and_followed(before, 3, arm(Slot.B, 2))
     header_written = next(i for i, event in enumerate(log) if isinstance(event, Write) and event.lba == 1)
     next_flush = next(i for i, event in enumerate(log) if i > header_written and isinstance(event, Flush))
 
@@ -97,13 +98,15 @@ def _recorded_sgdisk(calls: Sequence[Sequence[str]], base: bytes, path: Path) ->
     return log, path.read_bytes()
 
 
-def _killed_then_again(before: MemoryDisk, killed_at: int) -> tuple[list[Event], MemoryDisk, MemoryDisk]:
-    """Arm slot B, killed before a flush (its writes stay in the cache), then arm it again with other tries."""
+def _killed_and_followed(
+    before: MemoryDisk, killed_at: int, following: Step
+) -> tuple[list[Event], MemoryDisk, MemoryDisk]:
+    """Arm slot B, killed before a flush: its writes stay in the cache, where the ``following`` step finds them."""
     first = MemoryDisk(before.base, killed_at_flush=killed_at)
     with pytest.raises(KilledError):
         arm(Slot.B, 3)(first)
     second = MemoryDisk(before.base, dict(first.changed))
-    arm(Slot.B, 2)(second)
+    following(second)
     return [*first.log, *second.log], first, second
 
 
