@@ -1,8 +1,8 @@
 """The executor as a whole: the one place where its objects are built, and the order in which its threads live.
 
 Threads: the main one is the Celery worker on the node's queue (or, without Redis, waits for the end); ``runner`` works
-on updates; ``outbox`` delivers events; ``api-*`` answer calls; ``memory`` sleeps. All meet in ``NodeState`` and nowhere
-else.
+on updates; ``outbox`` delivers events; ``api-*`` answer calls; ``signals`` and ``memory`` sleep until something is to
+be done. All meet in ``NodeState`` and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import importlib.metadata
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable
@@ -65,6 +66,7 @@ class Agent:
         """
         self._settings = settings
         self._stop = threading.Event()
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # its `put` may be called from signal handlers
         self._tidier = Tidier()
         self._lock = _lock(settings.state_dir)
         tls = TlsFiles.from_folder(settings.tls_dir)
@@ -99,6 +101,7 @@ class Agent:
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; return 0, or 1 if the runner died of a bug."""
+        threading.Thread(target=self._end_when_asked, name="signals", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._api.start()
@@ -157,9 +160,14 @@ class Agent:
             self._stop.set()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # This runs in the middle of anything, another call of itself included: locks of events and logs may be held.
         del frame
-        log.info("asked to end", signal=signal.Signals(number).name)
-        self._stop.set()
+        self._signals.put(number)
+
+    def _end_when_asked(self) -> None:
+        while True:
+            log.info("asked to end", signal=signal.Signals(self._signals.get()).name)
+            self._stop.set()
 
 
 def agent_version() -> str:
