@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +79,10 @@ def run(config: Path) -> None:
 
     settings = load(config)
     configure(settings.log_format, settings.log_level, settings.node_id)
-    sys.exit(Agent(settings).run())
+    code = Agent(settings).run()
+    logging.shutdown()
+    # All files are closed. Taking 800 modules apart would be 0.15 s of work between an update and its reboot.
+    os._exit(code)
 
 
 @agent.command("provision-disk")
