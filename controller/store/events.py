@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from controller.store.chunks import chunks
 from controller.store.tables import events
+from controller.store.upsert import insert
 from shared.messages import Event
 
 
@@ -23,25 +23,17 @@ class Events:
         """Store the events not seen before, and return those, in the order given.
 
         An event is the same when node and id are the same: no node can shadow another's event.
-
-        Raises:
-            ConflictError: another ingester stored one of them at this moment; do the batch again.
         """
-        known, fresh = self._known(batch), []
+        first: dict[tuple[str, str], Event] = {}
         for event in batch:
-            if (event.node_id, event.id) not in known:
-                known.add((event.node_id, event.id))
-                fresh.append(event)
-        if fresh:
-            self._connection.execute(events.insert(), [_row(each, received_at) for each in fresh])
-        return fresh
-
-    def _known(self, batch: Sequence[Event]) -> set[tuple[str, str]]:
-        known: set[tuple[str, str]] = set()
-        for part in chunks([each.id for each in batch]):
-            rows = self._connection.execute(select(events.c.node_id, events.c.id).where(events.c.id.in_(part)))
-            known.update((row.node_id, row.id) for row in rows)
-        return known
+            first.setdefault((event.node_id, event.id), event)
+        if not first:
+            return []
+        # The key decides, in one statement: asking first would read more the longer events are kept.
+        new = insert(self._connection, events).on_conflict_do_nothing().returning(events.c.node_id, events.c.id)
+        rows = self._connection.execute(new, [_row(event, received_at) for event in first.values()])
+        fresh = {(row.node_id, row.id) for row in rows}
+        return [event for key, event in first.items() if key in fresh]
 
     def list(self, *, node_id: str | None = None, order_id: str | None = None, limit: int = 100) -> Sequence[Event]:
         """Return the newest events, newest first; of one node or one order when given."""
