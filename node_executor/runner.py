@@ -94,7 +94,9 @@ class Runner:
             return self._write_after - now
         try:
             return self._next()
-        except FleetError:  # no room in the state folder, or the boot state cannot be read: touch nothing yet
+        except Exception:
+            # No room in the state folder, the boot state cannot be read, or a bug: touch nothing, and let the API
+            # live. A process that ends here would only be started again to end again.
             log.exception("cannot go on")
             self._write_after = now + _STATE_RETRY
             return _STATE_RETRY
@@ -181,9 +183,9 @@ class Runner:
         with self._state.changed:
             try:
                 self._answer(self._state.journal.current(record.id), effect, result)
-            except StateFileError:
-                # The effect is performed again once there is room: each may be repeated.
-                log.exception("cannot make state durable", schedule_id=record.id)
+            except Exception:
+                # Above all no room for the journal: the effect is performed again later. Each may be repeated.
+                log.exception("cannot take an answer in", schedule_id=record.id, effect=effect)
                 self._write_after = self._state.clock.monotonic() + _STATE_RETRY
 
     def _failed(self, record: Record, error: FleetError) -> Result:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from deploy.local.simulated import SimulatedNode
+from deploy.local.simulated import SimulatedClock, SimulatedNode
 from node_executor.desk import Desk
 from node_executor.runner import Runner
 from shared.errors import SourceUnreachableError
@@ -129,6 +130,33 @@ def test_a_full_state_folder_delays_and_does_not_skip_a_step() -> None:
     assert rest
     assert before[-1] == "flash"
     assert node.machine.calls.count("flash") == 2
+    assert phases(node)[-1] == "completed"
+
+
+@dataclass
+class StumblingClock(SimulatedClock):
+    """A clock that cannot tell the time as often as ``stumbles`` says."""
+
+    stumbles: int = 0
+
+    def now(self) -> datetime:
+        """See ``Clock``."""
+        if self.stumbles:
+            self.stumbles -= 1
+            raise OverflowError("no such date")
+        return super().now()
+
+
+def test_a_bug_between_two_effects_is_waited_out_and_not_the_end() -> None:
+    clock = StumblingClock()
+    node = SimulatedNode(clock=clock)
+    node.desk.schedule(update())
+    clock.stumbles = 1
+
+    rest = node.advance()
+    node.run_until_settled()
+
+    assert rest == 10
     assert phases(node)[-1] == "completed"
 
 
