@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,6 +11,8 @@ from shared.errors import InputError
 ACCEPT_DEADLINE = 3600.0
 #: Seconds a node has from taking an order to its outcome, windows and start times not counted.
 FINISH_DEADLINE = 7200.0
+#: Seconds that a soak time or deadline may last, a year: beyond some length there is no calendar left to add it to.
+LONGEST = 366 * 86400.0
 #: The percentage that means "all the rest".
 EVERYBODY = 100.0
 
@@ -35,8 +36,8 @@ class WavePlan:
             raise InputError(f"cannot use wave of {self.count} nodes: a count starts at 1")
         if self.percent is not None and not 0 < self.percent <= EVERYBODY:
             raise InputError(f"cannot use wave of {self.percent:g} %: a percentage lies above 0 and up to 100")
-        if not 0 <= self.soak < math.inf:
-            raise InputError(f"cannot use soak time of {self.soak:g} s: it is 0 or more")
+        if not 0 <= self.soak <= LONGEST:
+            raise InputError(f"cannot use soak time of {self.soak:g} s: it lies between 0 and a year")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,8 @@ class Policy:
         if self.max_failed is not None and self.max_failed < 0:
             raise InputError(f"cannot use max_failed {self.max_failed}: it is 0 or more")
         for name in ("accept_deadline", "finish_deadline"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"cannot use {name} {getattr(self, name):g} s: it is above 0")
+            if not 0 < getattr(self, name) <= LONGEST:
+                raise InputError(f"cannot use {name} {getattr(self, name):g} s: it lies above 0 and up to a year")
         shares = [wave.percent for wave in self.waves if wave.percent is not None]
         if any(later <= earlier for earlier, later in pairwise(shares)):
             raise InputError(

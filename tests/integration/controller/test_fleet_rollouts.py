@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -72,6 +73,13 @@ def test_a_selection_that_does_not_work_is_refused(
     assert says in caught.value.message
     assert caught.value.cure
     assert bench.fleet.rollouts() == []
+
+
+def test_a_start_time_after_which_no_deadline_fits_the_calendar_is_refused(bench: Bench) -> None:
+    late = UPDATE.model_copy(update={"start_at": datetime(9999, 12, 31, 23, 59, tzinfo=UTC)})
+
+    with pytest.raises(InputError, match="cannot use start time 9999-12-31T23:59:00"):
+        bench.schedule("n0", update=late)
 
 
 def test_nothing_can_be_rolled_out_over_an_empty_fleet(store: Store) -> None:

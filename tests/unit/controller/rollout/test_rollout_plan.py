@@ -87,8 +87,16 @@ def test_canaries_are_nodes_seen_lately() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"count": 1, "percent": 5}, {"count": 0}, {"percent": 0}, {"percent": 101}, {"count": 1, "soak": -1}],
-    ids=["nothing", "both", "nobody", "no-share", "too-large", "negative-soak"],
+    [
+        {},
+        {"count": 1, "percent": 5},
+        {"count": 0},
+        {"percent": 0},
+        {"percent": 101},
+        {"count": 1, "soak": -1},
+        {"count": 1, "soak": 1e9},
+    ],
+    ids=["nothing", "both", "nobody", "no-share", "too-large", "negative-soak", "endless-soak"],
 )
 def test_a_wave_that_means_nothing_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(InputError):
@@ -104,6 +112,7 @@ def test_a_wave_that_means_nothing_is_refused(values: dict[str, float]) -> None:
         {"max_in_flight": -1},
         {"accept_deadline": 0},
         {"finish_deadline": float("nan")},
+        {"accept_deadline": 1e12},
         {"waves": (share(50), first(1), share(25))},
     ],
     ids=lambda values: next(iter(values)),
