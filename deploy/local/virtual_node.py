@@ -61,6 +61,7 @@ class VirtualNode:
     on_boot: Callable[[Boot], None] | None = None
     boots: list[Boot] = field(default_factory=list)
     failed_boots: int = 0  #: boots that found no whole system in the slot
+    agent: Path = field(default_factory=lambda: Path(sys.executable).parent / "matic-agent")  #: the executor's program
     dead: str = ""  #: why this node boots no more; "" while it does
 
     def __post_init__(self) -> None:
@@ -165,7 +166,7 @@ class VirtualNode:
 
     def _run_executor(self) -> None:
         """Run the executor until it ends, asks for a reboot, or the power goes."""
-        command = [str(Path(sys.executable).parent / "matic-agent"), "run", "--config", str(self.folder / "agent.toml")]
+        command = [str(self.agent), "run", "--config", str(self.folder / "agent.toml")]
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ.get('PATH', '')}"}
         with (self.folder / "console.log").open("ab") as console, self._lock:
             if not self._power.is_set():
