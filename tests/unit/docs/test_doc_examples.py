@@ -11,8 +11,13 @@ import pytest
 from controller.settings import load as load_controller
 from node_executor.health import HealthCheck
 from node_executor.settings import load as load_agent
+from shared.errors import all_errors
+from shared.proto import fleet_pb2, node_pb2
+from shared.wire import status_code
+from shared.wire.status import ERROR_METADATA_KEY
 from tests.support.documents import PAGES, blocks, name_of
 
+API = next(page for page in PAGES if page.name == "health-and-rollback.md")
 OPERATE = next(page for page in PAGES if page.name == "operate.md")
 TOML = {next(iter(tomllib.loads(block))): block for block in blocks(OPERATE, "toml")}
 
@@ -45,6 +50,17 @@ def test_the_health_check_of_a_third_party_is_one(tmp_path: Path) -> None:
     check = names["LockFileCheck"]({"path": str(tmp_path)})  # type: ignore[call-arg]
     assert isinstance(check, HealthCheck)
     assert "project" in TOML
+
+
+def test_the_api_page_names_every_call_and_every_status() -> None:
+    text = API.read_text()
+
+    services = (node_pb2.DESCRIPTOR.services_by_name, fleet_pb2.DESCRIPTOR.services_by_name)
+    calls = {method.name for found in services for service in found.values() for method in service.methods}
+    statuses = {status_code(cls()).name for cls in all_errors().values()}
+    assert len(calls) == 17
+    assert [name for name in sorted(calls | statuses) if f"`{name}`" not in text] == []
+    assert f"`{ERROR_METADATA_KEY}`" in text
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
