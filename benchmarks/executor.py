@@ -2,9 +2,10 @@
 
 Run from the checkout: ``.venv/bin/python benchmarks/executor.py [--agent BIN/matic-agent] [--idle SECONDS]``.
 ``--agent`` names the program in a virtual environment with nothing but the base dependencies, as on a node; without it,
-that of this environment. The executor is a real process on a virtual node, with Redis, TLS and a real image. Absolute figures
-depend on the machine, so each comes with a yardstick from the same run and interpreter: a process that has imported
-Celery, its Redis transport and gRPC and does nothing, and ``python -c pass``.
+that of this environment is measured, which shares its libraries with the processes around it, so that they cannot be
+paged out. The executor is a real process on a virtual node, with Redis, TLS and a real image. Absolute figures depend
+on the machine, so each comes with a yardstick from the same run and interpreter: a process that has imported Celery,
+its Redis transport and gRPC and does nothing, and ``python -c pass``.
 """
 
 from __future__ import annotations
