@@ -33,8 +33,7 @@ class RolloutCalls:
         """Return the rollouts, newest first."""
         del context
         found = self._fleet.rollouts(limit=translate.checked_limit(request.limit))
-        rollouts = [translate.rollout_to_proto(rollout, with_targets=False) for rollout in found]
-        return pb.ListRolloutsResponse(rollouts=rollouts)
+        return pb.ListRolloutsResponse(rollouts=[translate.outline_to_proto(outline) for outline in found])
 
     def GetRollout(self, request: pb.GetRolloutRequest, context: grpc.ServicerContext) -> pb.GetRolloutResponse:  # noqa: N802 - gRPC's name
         """Return one rollout with its targets."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 
-from controller.rollout.model import FleetNode, Policy, Rollout, Target, Wave, WavePlan
+from controller.rollout.model import FleetNode, Outline, Policy, Rollout, Target, Wave, WavePlan
 from controller.rollout.selection import ALL, Selection
 from shared import wire
 from shared.errors import InputError
@@ -132,6 +132,13 @@ def rollout_to_proto(rollout: Rollout, *, with_targets: bool) -> pb.Rollout:
         created_by=rollout.created_by,
         version=rollout.version,
     )
+
+
+def outline_to_proto(outline: Outline) -> pb.Rollout:
+    """Return the message of a rollout in outline."""
+    message = rollout_to_proto(outline.rollout, with_targets=False)
+    message.counts.update({str(state): count for state, count in outline.counts.items()})
+    return message
 
 
 def _wave_to_proto(wave: Wave) -> pb.Wave:

@@ -10,7 +10,7 @@ from controller.enact import enact, fleet_of
 from controller.fleet.base import Calls, names, some
 from controller.fleet.requests import Request
 from controller.rollout import commands
-from controller.rollout.model import DIRECT, FleetNode, Policy, Rollout
+from controller.rollout.model import DIRECT, FleetNode, Outline, Policy, Rollout
 from controller.rollout.plan import plan
 from controller.rollout.selection import Selection
 from controller.store.store import Transaction
@@ -63,7 +63,7 @@ class RolloutCalls(Calls):
             )
         )
 
-    def rollouts(self, *, limit: int = 0) -> Sequence[Rollout]:
+    def rollouts(self, *, limit: int = 0) -> Sequence[Outline]:
         """Return the rollouts, newest first, 0: all; without those that ``schedule_update`` made."""
         with self._store.snapshot() as tx:
             return tx.rollouts.list(limit=limit, direct=False)
@@ -161,8 +161,7 @@ def _attached(tx: Transaction, request: Request) -> Rollout | None:
 
 
 def _check_free(tx: Transaction, nodes: Sequence[FleetNode]) -> None:
-    turns = tx.targets.of_nodes([node.id for node in nodes])
-    busy = {turn.target.node_id: turn.rollout_id for turn in turns if not turn.target.state.final}
+    busy = tx.targets.busy([node.id for node in nodes])
     if busy:
         taken = [f"{node_id} in {busy[node_id]}" for node_id in sorted(busy)]
         raise ConflictError(

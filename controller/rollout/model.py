@@ -24,6 +24,7 @@ __all__ = [
     "OrderDraft",
     "OrderRow",
     "OrderState",
+    "Outline",
     "Policy",
     "Rollout",
     "Target",
@@ -129,6 +130,14 @@ class Rollout:
     def in_wave(self, index: int) -> tuple[Target, ...]:
         """Return the targets of wave ``index``, by rank."""
         return tuple(target for target in self.targets if target.wave == index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """A rollout as a list shows it: its targets are left out, and counted."""
+
+    rollout: Rollout
+    counts: Mapping[TargetState, int]  #: targets in each state that occurs
 
 
 class OrderState(StrEnum):

@@ -7,14 +7,14 @@ told (``StaleVersionError``) and decides again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
-from controller.rollout.model import Rollout, Target, Wave
+from controller.rollout.model import Outline, Rollout, Target, Wave
 from controller.store.chunks import chunks
 from controller.store.rows import (
     UPDATE_TARGET,
@@ -60,26 +60,24 @@ class Rollouts:
         Raises:
             NotFoundError: there is no such rollout.
         """
-        found = self._load(rollouts.c.id == rollout_id, lock=self._lock)
-        if not found:
+        found = self._find(rollouts.c.id == rollout_id, lock=self._lock)
+        if found is None:
             raise NotFoundError(f"cannot find rollout {rollout_id}", cure="see osctl rollout list")
-        return found[0]
+        return found
 
     def by_key(self, idempotency_key: str) -> Rollout | None:
         """Return the rollout that was created under ``idempotency_key``, if any."""
-        found = self._load(rollouts.c.idempotency_key == idempotency_key)
-        return found[0] if found else None
+        return self._find(rollouts.c.idempotency_key == idempotency_key)
 
-    def list(self, *, limit: int = 0, direct: bool | None = None) -> Sequence[Rollout]:
-        """Return whole rollouts, newest first; 0: all; ``direct`` chooses one sort, None both."""
+    def list(self, *, limit: int = 0, direct: bool | None = None) -> Sequence[Outline]:
+        """Return rollouts in outline, newest first; 0: all; ``direct`` chooses one sort, None both."""
         wanted = select(rollouts.c.id).order_by(rollouts.c.created_at.desc(), rollouts.c.id.desc())
         if direct is not None:
             wanted = wanted.where(rollouts.c.direct == direct)
         if limit:
             wanted = wanted.limit(limit)
         ids = self._connection.execute(wanted).scalars().all()
-        by_id = {each.id: each for part in chunks(ids) for each in self._load(rollouts.c.id.in_(part))}
-        return [by_id[rollout_id] for rollout_id in ids]
+        return [each for part in chunks(ids) for each in self._outlines(part)]
 
     def active(self) -> Sequence[str]:
         """Return the ids of the rollouts that are not settled, oldest first: what the engine has to look at."""
@@ -122,16 +120,6 @@ class Rollouts:
             raised = update(rollouts).where(rollouts.c.id == rollout_id).values(version=rollouts.c.version + 1)
             self._connection.execute(raised)
 
-    def counts(self, rollout_ids: Sequence[str]) -> dict[str, dict[TargetState, int]]:
-        """Return how many targets of each rollout are in each state that occurs, counted from the rows."""
-        found: dict[str, dict[TargetState, int]] = {rollout_id: {} for rollout_id in rollout_ids}
-        for part in chunks(rollout_ids):
-            query = select(targets.c.rollout_id, targets.c.state, func.count().label("n"))
-            query = query.where(targets.c.rollout_id.in_(part)).group_by(targets.c.rollout_id, targets.c.state)
-            for row in self._connection.execute(query):
-                found[row.rollout_id][row.state] = row.n
-        return found
-
     def acquire_lease(self, rollout_id: str, owner: str, now: datetime, ttl: timedelta) -> bool:
         """Take or renew the right to decide on a rollout until ``now + ttl``; False while another owner holds it.
 
@@ -147,19 +135,32 @@ class Rollouts:
         statement = update(rollouts).where(rollouts.c.lease_owner == owner)
         self._connection.execute(statement.values(lease_owner="", lease_until=None))
 
-    def _load(self, condition: ColumnElement[bool], *, lock: bool = False) -> Sequence[Rollout]:
+    def _find(self, condition: ColumnElement[bool], *, lock: bool = False) -> Rollout | None:
         query = select(rollouts).where(condition)
         # SQLite needs and knows no FOR UPDATE: there the whole file is the writer's.
-        rows = self._connection.execute(query.with_for_update() if lock else query).all()
-        ids = [row.id for row in rows]
-        waves_of: defaultdict[str, list[Wave]] = defaultdict(list)
-        targets_of: defaultdict[str, list[Target]] = defaultdict(list)
-        for row in self._connection.execute(select(waves).where(waves.c.rollout_id.in_(ids)).order_by(waves.c.index)):
-            waves_of[row.rollout_id].append(wave_from(row))
-        turns = select(targets).where(targets.c.rollout_id.in_(ids)).order_by(targets.c.rank)
-        for row in self._connection.execute(turns):
-            targets_of[row.rollout_id].append(target_from(row))
-        return [_rollout(row, waves_of[row.id], targets_of[row.id]) for row in rows]
+        row = self._connection.execute(query.with_for_update() if lock else query).first()
+        if row is None:
+            return None
+        turns = self._connection.execute(select(targets).where(targets.c.rollout_id == row.id).order_by(targets.c.rank))
+        return _rollout(row, self._waves_of([row.id])[row.id], [target_from(turn) for turn in turns])
+
+    def _outlines(self, ids: Sequence[str]) -> Iterator[Outline]:
+        rows = {row.id: row for row in self._connection.execute(select(rollouts).where(rollouts.c.id.in_(ids)))}
+        numbers = select(targets.c.rollout_id, targets.c.state, func.count().label("n"))
+        numbers = numbers.where(targets.c.rollout_id.in_(ids)).group_by(targets.c.rollout_id, targets.c.state)
+        counts: defaultdict[str, dict[TargetState, int]] = defaultdict(dict)
+        for row in self._connection.execute(numbers):
+            counts[row.rollout_id][row.state] = row.n
+        its_waves = self._waves_of(ids)
+        for each in ids:
+            yield Outline(rollout=_rollout(rows[each], its_waves[each], ()), counts=counts[each])
+
+    def _waves_of(self, ids: Sequence[str]) -> Mapping[str, Sequence[Wave]]:
+        found: defaultdict[str, Any] = defaultdict(list)
+        query = select(waves).where(waves.c.rollout_id.in_(ids)).order_by(waves.c.index)
+        for row in self._connection.execute(query):
+            found[row.rollout_id].append(wave_from(row))
+        return found
 
     def _update_wave(self, rollout_id: str, wave: Wave) -> None:
         where = (waves.c.rollout_id == rollout_id) & (waves.c.index == wave.index)

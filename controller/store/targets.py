@@ -15,6 +15,7 @@ from controller.store.rows import UPDATE_TARGET, target_from, target_parameters
 from controller.store.tables import rollouts, targets
 from shared.errors import StaleVersionError
 from shared.messages import UpdateSpec
+from shared.states import TargetState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class Change:
 _SELECT: Select[Any] = select(targets, rollouts.c.spec, rollouts.c.created_at, rollouts.c.direct).select_from(
     targets.join(rollouts, rollouts.c.id == targets.c.rollout_id)
 )
+_OPEN = [state for state in TargetState if not state.final]
 #: Targets that an error names.
 _NAMED = 3
 _UPDATE_SEEN = UPDATE_TARGET.where(
@@ -81,6 +83,15 @@ class Targets:
         ]
         turns.sort(key=lambda turn: (turn.created_at, turn.rollout_id), reverse=True)
         return turns[:limit] if limit else turns
+
+    def busy(self, node_ids: Collection[str]) -> dict[str, str]:
+        """Return the rollout in which each of these nodes has a turn that is not over; others are left out."""
+        found: dict[str, str] = {}
+        for part in chunks(node_ids):
+            query = select(targets.c.node_id, targets.c.rollout_id)
+            query = query.where(targets.c.node_id.in_(part), targets.c.state.in_(_OPEN))
+            found.update((row.node_id, row.rollout_id) for row in self._connection.execute(query))
+        return found
 
     def update(self, changes: Sequence[Change]) -> None:
         """Write changed targets, provided that each row still is in the state and under the order that was seen.

@@ -25,14 +25,14 @@ def bench(store: Store) -> Bench:
 @pytest.mark.parametrize("where", ["before-commit", "after-commit"])
 def test_a_killed_engine_only_delays(bench: Bench, where: str) -> None:
     crash(where, bench.store)
-    (after_crash,) = bench.fleet.rollouts()
+    (outline,) = bench.fleet.rollouts()
 
     bench.later(16)  # the dead engine's lease is over
     bench.engine.step()
 
-    (rollout,) = bench.fleet.rollouts()
+    rollout = bench.rollout(outline.rollout.id)
     cancels = bench.orders(OrderKind.CANCEL)
-    assert after_crash.state is (RolloutState.RUNNING if where == "before-commit" else RolloutState.HALTED)
+    assert outline.rollout.state is (RolloutState.RUNNING if where == "before-commit" else RolloutState.HALTED)
     assert rollout.state is RolloutState.HALTED
     assert len(cancels) == 1
     assert len(bench.audit("rollout.halt")) == 1

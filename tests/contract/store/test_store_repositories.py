@@ -75,11 +75,11 @@ def test_saving_writes_waves_and_targets_that_changed(store: Store) -> None:
 
     with store.snapshot() as tx:
         assert tx.rollouts.get(stored.id) == saved == replace(changed, version=2)
-        assert tx.rollouts.counts([stored.id]) == {
-            stored.id: {TargetState.ACCEPTED: 1, TargetState.WAITING: len(NODES) - 1}
-        }
+        (outline,) = tx.rollouts.list()
         busy = tx.nodes.get(target.node_id)
     assert (busy.current_rollout, busy.current_phase) == (stored.id, Phase.FLASHING)
+    assert outline.rollout == replace(saved, targets=())
+    assert outline.counts == {TargetState.ACCEPTED: 1, TargetState.WAITING: len(NODES) - 1}
 
 
 def test_an_idempotency_key_belongs_to_one_rollout_and_none_to_any_number(store: Store) -> None:
@@ -111,8 +111,9 @@ def test_rollouts_are_listed_newest_first_and_active_ones_oldest_first(store: St
         listed, newest, direct_ones = tx.rollouts.list(), tx.rollouts.list(limit=2), tx.rollouts.list(direct=True)
         active = tx.rollouts.active()
 
-    assert listed == [aborted, over, direct, first]
-    assert (newest, direct_ones) == ([aborted, over], [direct])
+    assert [each.rollout.id for each in listed] == [aborted.id, over.id, direct.id, first.id]
+    assert [each.rollout.id for each in newest] == [aborted.id, over.id]
+    assert [each.rollout.id for each in direct_ones] == [direct.id]
     assert active == [first.id, "r2", "r4"]  # an aborted one whose nodes have not answered is still of interest
 
 
@@ -150,6 +151,19 @@ def test_a_turn_is_found_by_update_order_cancel_order_and_schedule(store: Store)
     assert {order_id: turn.target for order_id, turn in by_order.items()} == {"o1": moved, "c1": moved}
     assert [turn.target for turn in [*found, *of_node]] == [moved] * 3
     assert (found[0].update, found[0].rollout_id, len(of_all), nothing) == (UPDATE, stored.id, 3, [])
+
+
+def test_a_node_is_busy_while_a_turn_of_its_is_not_over(store: Store) -> None:
+    stored = _stored(store)
+    over, *rest = stored.targets
+    with store.transaction() as tx:
+        done = replace(over, state=TargetState.SUCCEEDED)
+        tx.rollouts.save(replace(stored, targets=(done, *rest)), seen=stored)
+
+    with store.snapshot() as tx:
+        busy = tx.targets.busy([*NODES, "nobody"])
+
+    assert busy == {target.node_id: stored.id for target in rest}
 
 
 def test_registering_again_keeps_what_the_node_reported(store: Store) -> None:

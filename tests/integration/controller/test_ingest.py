@@ -40,7 +40,8 @@ def control(store: Store, redis_url: str) -> Control:
 
 def _rollout(control: Control) -> Rollout:
     with control.store.snapshot() as tx:
-        return tx.rollouts.list()[0]
+        (outline,) = tx.rollouts.list()
+        return tx.rollouts.get(outline.rollout.id)
 
 
 def _target(control: Control, node_id: str) -> Target:
