@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -18,6 +19,28 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _HORIZON_DAYS = 11
 #: What is open for longer has no gap in a whole week, even in one that a time zone has lengthened by a day.
 _ENDLESS = timedelta(days=9)
+
+
+@lru_cache(maxsize=1024)  # a controller asks about the same few days for each of its nodes, over and over
+def _opening(start: str, zone: str, day: date) -> datetime:
+    """Return when a window opens on ``day``, in UTC."""
+    local = datetime.combine(day, time.fromisoformat(start), tzinfo=ZoneInfo(zone))
+    resolved = local.astimezone(UTC)
+    if resolved.astimezone(local.tzinfo).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return resolved
+    # The local time is skipped. With fold=0 Python uses the offset from before the gap, with fold=1 the
+    # one from after it; the jump itself is where the two offsets meet.
+    before, after = local.utcoffset(), local.replace(fold=1).utcoffset()
+    assert before is not None  # noqa: S101 - an aware datetime has an offset
+    assert after is not None  # noqa: S101
+    low, high = resolved - (after - before), resolved
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        if middle.astimezone(local.tzinfo).utcoffset() == before:
+            low = middle
+        else:
+            high = middle
+    return high.replace(microsecond=0)
 
 
 class MaintenanceWindow(BaseModel):
@@ -54,29 +77,10 @@ class MaintenanceWindow(BaseModel):
             raise ValueError(f"time zone {value!r} is not known; use an IANA name like Europe/Berlin") from error
         return value
 
-    def _opening(self, day: date) -> datetime:
-        local = datetime.combine(day, time.fromisoformat(self.start), tzinfo=ZoneInfo(self.zone))
-        resolved = local.astimezone(UTC)
-        if resolved.astimezone(local.tzinfo).replace(tzinfo=None) == local.replace(tzinfo=None):
-            return resolved
-        # The local time is skipped. With fold=0 Python uses the offset from before the gap, with fold=1 the
-        # one from after it; the jump itself is where the two offsets meet.
-        before, after = local.utcoffset(), local.replace(fold=1).utcoffset()
-        assert before is not None  # noqa: S101 - an aware datetime has an offset
-        assert after is not None  # noqa: S101
-        low, high = resolved - (after - before), resolved
-        while high - low > timedelta(seconds=1):
-            middle = low + (high - low) / 2
-            if middle.astimezone(local.tzinfo).utcoffset() == before:
-                low = middle
-            else:
-                high = middle
-        return high.replace(microsecond=0)
-
     def _openings(self, around: datetime) -> list[datetime]:
         today = around.astimezone(ZoneInfo(self.zone)).date()
         days = (today + timedelta(days=n) for n in range(-8, _HORIZON_DAYS))
-        return [self._opening(day) for day in days if _DAYS[day.weekday()] in self.days]
+        return [_opening(self.start, self.zone, day) for day in days if _DAYS[day.weekday()] in self.days]
 
     def contains(self, instant: datetime) -> bool:
         """Whether the window is open at ``instant`` (aware)."""
