@@ -17,16 +17,20 @@ def kept_unhealthy() -> SimulatedNode:
     return node
 
 
+def running(node: SimulatedNode) -> Slot:
+    return node.machine.running
+
+
 def test_a_kept_slot_that_uses_up_its_boots_is_recorded_as_rolled_back() -> None:
     node = kept_unhealthy()
-    assert node.machine.running is Slot.B
+    assert running(node) is Slot.B
     assert node.state.book.state.boot_counter == 1
 
     for _ in range(3):
         node.power_cycle()
         node.run_until_settled()
 
-    assert node.machine.running is Slot.A
+    assert running(node) is Slot.A
     [entry] = node.state.book.state.history
     assert (entry.type, entry.kind, entry.from_version) == (RollbackType.AUTOMATIC, "fell_back", "2.0.0")
     assert "check api is unhealthy" in entry.reason
