@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 #: Refusals that go to the audit trail per hour; the others are only counted and logged.
 AUDITED_REFUSALS = 100
+#: Characters of a refusal's reason that are kept.
+LONGEST_REASON = 500
 #: Seconds that one step waits for events, and between two looks whether the other ingester is gone.
 IDLE_SECONDS = 1.0
 _HOUR = timedelta(hours=1)
@@ -150,9 +152,10 @@ class Ingest:
         room = AUDITED_REFUSALS - tx.audit.count("event.refuse", now - _HOUR) if refusals else 0
         for number, refusal in enumerate(refusals):
             self._metrics.events_refused.labels(refusal.error.kind).inc()
-            log.warning("event refused", node_id=refusal.sender, kind=refusal.error.kind, reason=refusal.error.message)
+            said = refusal.error.message[:LONGEST_REASON]  # it may quote what came, and anybody can send a megabyte
+            log.warning("event refused", node_id=refusal.sender, kind=refusal.error.kind, reason=said)
             if number < room:
-                reason = f"{refusal.error.kind}: {refusal.error.message}"
+                reason = f"{refusal.error.kind}: {said}"
                 tx.audit.add(at=now, actor="ingest", action="event.refuse", subject=refusal.sender, reason=reason)
 
 
@@ -225,7 +228,7 @@ def _envelope(message: bytes) -> tuple[str, object]:
 
 def _verified(sender: str, envelope: object, key: str | None) -> Event:
     if key is None:
-        raise NotAllowedError(f"cannot trust event: node {sender[:80]!r} is not registered")
+        raise NotAllowedError(f"cannot trust event: node {sender!r} is not registered")
     return open_event(envelope, public_from_text(key))
 
 

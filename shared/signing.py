@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from shared.errors import EnvelopeError, InputError, SchemaVersionError, SignatureError
 from shared.messages import Event, Model, Order
+from shared.queues import valid_node_id
 
 #: Version of the envelope and of the models in it.
 SCHEMA_VERSION = 1
@@ -67,11 +68,14 @@ def claimed_sender(envelope: object) -> str:
     """Return the key id that an envelope claims, to look up the key with; prove it with ``open_*``.
 
     Raises:
-        EnvelopeError: it is not an envelope.
+        EnvelopeError: it is not an envelope, or what it claims can be nobody's id.
     """
-    if not isinstance(envelope, dict) or not isinstance(envelope.get("key_id"), str):
+    claimed = envelope.get("key_id") if isinstance(envelope, dict) else None
+    if not isinstance(claimed, str):
         raise EnvelopeError(f"cannot read envelope: {str(envelope)[:80]!r} has no key_id")
-    return str(envelope["key_id"])
+    if not valid_node_id(claimed):
+        raise EnvelopeError(f"cannot read envelope: its key_id {claimed[:80]!r} is nobody's")
+    return claimed
 
 
 def _open(envelope: object, key: Ed25519PublicKey, payload_type: str, model: type[M]) -> M:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controller.ingest import AUDITED_REFUSALS
+from controller.ingest import AUDITED_REFUSALS, LONGEST_REASON
 from controller.store.store import Store
 from shared.celery_message import write_message
 from shared.messages import Event
@@ -18,6 +18,8 @@ from shared.signing import Signer
 from shared.states import EventKind
 from tests.support.control import Control
 from tests.support.rollouts import NOW
+
+MEGABYTE = 1 << 20
 
 
 @pytest.fixture
@@ -70,6 +72,16 @@ def _no_envelope(control: Control) -> None:
     _raw(control, "just text")
 
 
+def _endless_name(control: Control) -> None:
+    envelope = Signer("n0", control.node_keys["n0"]).seal(_hello())
+    _raw(control, envelope | {"key_id": "n" * MEGABYTE})
+
+
+def _endless_version(control: Control) -> None:
+    envelope = Signer("n0", control.node_keys["n0"]).seal(_hello())
+    _raw(control, envelope | {"v": "1" * MEGABYTE})
+
+
 @pytest.mark.parametrize(
     ("send", "kind", "subject"),
     [
@@ -81,6 +93,8 @@ def _no_envelope(control: Control) -> None:
         pytest.param(_two_arguments, "bad_envelope", "", id="two-arguments"),
         pytest.param(_not_celery, "bad_envelope", "", id="not-celery"),
         pytest.param(_no_envelope, "bad_envelope", "", id="no-envelope"),
+        pytest.param(_endless_name, "bad_envelope", "", id="endless-name"),
+        pytest.param(_endless_version, "unknown_schema_version", "n0", id="endless-version"),
     ],
 )
 def test_what_cannot_be_believed_is_recorded_and_dropped(
@@ -95,6 +109,7 @@ def test_what_cannot_be_believed_is_recorded_and_dropped(
         stored, (entry,), node = tx.events.list(), tx.audit.list(), tx.nodes.get("n0")
     assert stored == [_hello("n1", 7)]
     assert (entry.action, entry.subject, entry.reason.partition(":")[0]) == ("event.refuse", subject, kind)
+    assert len(entry.reason) < LONGEST_REASON + 30
     assert (node.last_seen, control.pushed(), control.count("events_refused", kind=kind)) == (None, 0, 1)
 
 
