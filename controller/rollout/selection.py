@@ -7,6 +7,7 @@ all terms joined by commas must hold.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -106,7 +107,7 @@ class Selection:
     def __post_init__(self) -> None:
         if (bool(self.nodes), bool(self.selector), self.all).count(True) != 1:
             raise InputError("cannot choose nodes: name nodes, a selector or all, and only one of them")
-        twice = sorted({name for name in self.nodes if self.nodes.count(name) > 1})
+        twice = sorted(name for name, times in Counter(self.nodes).items() if times > 1)
         if twice:
             raise InputError(f"cannot choose nodes: {', '.join(twice)} named twice")
 
