@@ -1,18 +1,22 @@
 """What an executor costs a node: memory idle and after an update, CPU while idle, seconds to start and to end.
 
-Run from the checkout: ``.venv/bin/python benchmarks/executor.py [--agent BIN/matic-agent] [--idle SECONDS]``.
-``--agent`` names the program in a virtual environment with nothing but the base dependencies, as on a node; without it,
-that of this environment is measured, which shares its libraries with the processes around it, so that they cannot be
-paged out. The executor is a real process on a virtual node, with Redis, TLS and a real image. Absolute figures depend
-on the machine, so each comes with a yardstick from the same run and interpreter: a process that has imported Celery,
-its Redis transport and gRPC and does nothing, and ``python -c pass``.
+Run from the checkout: ``.venv/bin/python benchmarks/executor.py [--base | --agent BIN/matic-agent] [--idle SECONDS]``.
+``--base`` first makes a virtual environment with nothing but the base dependencies, as on a node (a minute, and a
+package index); ``--agent`` names the program in one that is there already. Without them, that of this environment is
+measured: it shares its libraries with the processes around it, so that they cannot be paged out.
+
+The executor is a real process on a virtual node, with Redis, TLS and a real image. Absolute figures depend on the
+machine, so each comes with a yardstick from the same run and interpreter: a process that has imported Celery, its Redis
+transport and gRPC and does nothing, and ``python -c pass``.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -38,6 +42,17 @@ _YARDSTICK = "import celery, celery.worker, kombu.transport.redis, grpc; print('
 def megabytes(pid: int) -> float:
     """Return resident memory in units of 10^6 bytes."""
     return float(psutil.Process(pid).memory_info().rss) / 1e6
+
+
+def base_environment(folder: Path) -> Path:
+    """Install this checkout without extras into a new virtual environment; return its ``matic-agent``."""
+    checkout, environment = Path(__file__).parents[1], folder / "base"
+    # A build leaves its files beside the sources.
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "tests")
+    shutil.copytree(checkout, folder / "sources", ignore=ignored)
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    subprocess.run([str(environment / "bin/pip"), "install", "--quiet", str(folder / "sources")], check=True)
+    return environment / "bin/matic-agent"
 
 
 def yardstick(python: Path) -> float:
@@ -144,15 +159,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--agent", type=Path, default=tool("matic-agent"), help="matic-agent of another environment")
     parser.add_argument("--idle", type=float, default=20.0, help="seconds over which CPU is measured")
+    parser.add_argument("--base", action="store_true", help="measure in a new environment with base dependencies only")
     options = parser.parse_args()
-    python = options.agent.absolute().parent / "python"
-    bare = yardstick(python)
     with tempfile.TemporaryDirectory(prefix="fleet-") as folder:
+        agent = base_environment(Path(folder)) if options.base else options.agent.absolute()
+        python = agent.parent / "python"
+        bare = yardstick(python)
         plan = FleetPlan(nodes=1, slot_mib=24, payload_mib=8)
         with LocalFleet(Path(folder), plan) as fleet:
             measured = Measured(fleet)
             measured.node.stop()
-            measured.node.agent = options.agent.absolute()
+            measured.node.agent = agent
             measured.node.start()
             print(f"memory {'of a bare import':24} {bare:6.1f} MB: Celery and gRPC, and nothing else")
             idle = measured.resident("after the start")
@@ -163,7 +180,7 @@ def main() -> None:
             print(
                 f"idle   {measured.idle_percent(options.idle):.2f} % of a core over {options.idle:g} s, Redis connected"
             )
-            start, end = measured.start_and_end(options.agent.absolute())
+            start, end = measured.start_and_end(agent)
             nothing = median_seconds(lambda: subprocess.run([str(python), "-c", "pass"], check=True))
             print(
                 f"start  {start:.2f} s to a serving API, {start / nothing:.0f} times `python -c pass` ({nothing:.3f} s)"
