@@ -42,8 +42,10 @@ class Loop:
     def run(self) -> None:
         """Take steps until ``stop``."""
         log.info("loop started", loop=self.name)
-        while not self._stopped.is_set():
+        while True:
             self._woken.clear()  # before the step: what happens during it is looked at by the next one
+            if self._stopped.is_set():  # after the clearing, which would else forget a stop that has just come
+                break
             self._woken.wait(self._attempt())
         log.info("loop ended", loop=self.name)
 

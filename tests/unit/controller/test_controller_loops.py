@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -110,3 +114,27 @@ def test_stopping_ends_a_long_pause_at_once(start: Callable[[Callable[[int], flo
     steps.thread.join(timeout=SOON)
 
     assert (steps.thread.is_alive(), steps.taken) == (False, 1)
+
+
+@pytest.mark.parametrize("moment", range(1, 12))
+def test_a_stop_at_any_moment_ends_the_loop(moment: int) -> None:
+    lines, told = count(1), threading.Event()
+    loop = Loop("test", lambda: NEVER if told.is_set() else 0.0)
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        if frame.f_code is not Loop.run.__code__:
+            return None
+        if event == "line" and next(lines) == moment:
+            told.set()
+            loop.stop()
+        return trace
+
+    def run() -> None:
+        sys.settrace(trace)
+        loop.run()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout=SOON)
+
+    assert not thread.is_alive()
