@@ -51,6 +51,9 @@ class Desk:
         if order.node_id != self._state.config.node_id:
             raise EnvelopeError(f"cannot take order {order.id}: it is for {order.node_id}")
         with self._state.changed:
+            # At once, and for orders that come again as well: one that was journaled before its report failed has
+            # told nobody yet. The runner looks when the lock is free.
+            self._state.wake()
             known = self._state.journal.order(order.id)
             if known is not None:
                 self._answer_again(known)
@@ -62,7 +65,6 @@ class Desk:
                 raise
             except FleetError as error:
                 self._turn_down(order, error)
-            self._state.wake()
 
     def refuse(self, error: FleetError, raw: object) -> None:
         """Report that something that came is no order for this node."""
@@ -121,7 +123,7 @@ class Desk:
     def _take_cancel(self, order: Order) -> None:
         record, answer = self._cancel(order.target, order.reason)
         known = _known(order, record.id if record else "", answer)
-        self._state.journal.write(*([record] if record else []), order=known)
+        self._write_cancel(record, known)
         self._accept(known, record)
 
     def _take_grant(self, order: Order) -> None:
@@ -191,8 +193,11 @@ class Desk:
             now = state.clock.now()
             record = Record(id=state.journal.next_id(now), update=update, key=key, created_at=now)
             state.journal.write(record)
-            state.emit(EventKind.ACCEPTED, record)
             state.wake()
+            try:
+                state.emit(EventKind.ACCEPTED, record)
+            except StateFileError:  # the schedule stands: who asked must not believe otherwise, and ask again
+                log.exception("cannot report a schedule", schedule_id=record.id)
             return record
 
     def cancel(self, name: str, reason: str) -> tuple[CancelAnswer, Record | None]:
@@ -200,7 +205,7 @@ class Desk:
         with self._state.changed:
             record, answer = self._cancel(name, reason)
             if record is not None:
-                self._state.journal.write(record)
+                self._write_cancel(record)
             self._state.wake()
             return answer, record
 
@@ -255,8 +260,13 @@ class Desk:
         record = record.evolve(cancelling=True, error_kind="", reason=reason)
         if record.phase is Phase.PENDING:
             return self._cancelled(record), CancelAnswer.STOPPED
-        self._state.interrupt.set()
         return record, CancelAnswer.STOPPED
+
+    def _write_cancel(self, record: Record | None, order: KnownOrder | None = None) -> None:
+        """Make a cancel durable, then end what runs: an effect cut short for no reason on disk would count as done."""
+        self._state.journal.write(*([record] if record else []), order=order)
+        if record is not None and record.cancelling and not record.phase.final:
+            self._state.interrupt.set()
 
 
 def _known(order: Order, schedule_id: str = "", answer: CancelAnswer | None = None) -> KnownOrder:

@@ -29,7 +29,6 @@ def request_rollback(state: NodeState, reason: str, order: Order | None = None) 
     pending = [r for r in state.journal.records if r.kind is OrderKind.ROLLBACK and r.phase is Phase.PENDING]
     if active is not None:
         record = _turn_back(active, reason)
-        state.interrupt.set()
     elif pending:
         raise ConflictError(f"cannot roll back: rollback {pending[0].id} is about to begin", cure="wait for it")
     else:
@@ -40,6 +39,8 @@ def request_rollback(state: NodeState, reason: str, order: Order | None = None) 
             id=order.id, seq=order.seq, kind=order.kind, rollout_id=order.rollout_id, schedule_id=record.id
         )
     state.journal.write(record, order=known)
+    if active is not None:
+        state.interrupt.set()  # not before: a proof cut short for no reason on disk would count as failed
     return record
 
 
