@@ -45,10 +45,10 @@ def read_file(what: str, path: Path) -> bytes:
     """Return the bytes of ``path``.
 
     Raises:
-        TlsError: it cannot be read; ``what`` names it in the message.
+        TlsError: it cannot be read, or is empty; ``what`` names it in the message.
     """
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         cure = (
             "name the folder of an identity that the CA has issued"
@@ -56,6 +56,9 @@ def read_file(what: str, path: Path) -> bytes:
             else ("run as the user who owns the file")
         )
         raise TlsError(f"cannot read {what} {path}: {error.strerror or error}", cure=cure) from error
+    if not content:  # what a full disk leaves of a copy; gRPC aborts the whole process when it is handed one
+        raise TlsError(f"cannot read {what} {path}: it is empty", cure=_REISSUE)
+    return content
 
 
 def _certificates(what: str, path: Path, pem: bytes) -> list[x509.Certificate]:

@@ -40,6 +40,20 @@ def test_a_missing_file_is_named_by_everything_that_needs_it(field: str, alice: 
     assert str(missing) in diagnose("localhost:1", files).message
 
 
+@pytest.mark.parametrize("field", ["ca", "cert", "key"])
+def test_an_empty_file_is_named_and_never_reaches_grpc_which_would_abort(
+    field: str, alice: TlsFiles, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    files = replace(alice, **{field: empty})
+
+    for use in (check_files, server_credentials, lambda f: open_channel("localhost:1", f)):
+        with pytest.raises(TlsError, match=rf"cannot read .* {empty}: it is empty"):
+            use(files)
+    assert f"{empty}: it is empty" in diagnose("localhost:1", files).message
+
+
 @pytest.mark.parametrize(
     ("field", "words"),
     [("ca", "is not a PEM certificate"), ("cert", "is not a PEM certificate"), ("key", "is not a plain PEM key")],
