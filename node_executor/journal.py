@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from node_executor.records import KnownOrder, Record
 from shared.errors import ConflictError, DiskFullError, StateFileError
@@ -24,6 +24,8 @@ SCHEMA = 1
 MAX_SCHEDULES = 50
 #: Orders that are kept. An older one that comes again has a lower sequence number than the highest and is refused.
 MAX_ORDERS = 200
+#: What ``Journal.next_id`` gives, and can count on from; "" before the first.
+_GIVEN_ID = r"^(sched-[0-9]{8}-[0-9]{3,9})?$"
 
 S = TypeVar("S", bound="StateFile")
 
@@ -57,7 +59,7 @@ class JournalFile(StateFile):
     schedules: tuple[Record, ...] = ()  #: in order of acceptance
     orders: tuple[KnownOrder, ...] = ()  #: in order of arrival
     highest_seq: int = 0  #: of all orders taken
-    last_id: str = ""  #: the schedule id given last, for the day's counter
+    last_id: str = Field(default="", pattern=_GIVEN_ID)  #: the schedule id given last, for the day's counter
 
 
 def load(storage: Storage, model: type[S]) -> tuple[S, str]:

@@ -85,6 +85,7 @@ def test_an_overlong_reason_can_be_read_back() -> None:
         pytest.param(b'{"schedules": [', id="cut-off"),
         pytest.param(b'{"schedules": [{"id": 7}]}', id="wrong-types"),
         pytest.param(b'{"schema_version": 99}', id="newer-schema"),
+        pytest.param(b'{"last_id": "garbage"}', id="no-id-to-count-on-from"),
         pytest.param(b"\xff\xfe", id="not-text"),
     ],
 )
