@@ -104,14 +104,14 @@ class Agent:
         threading.Thread(target=self._end_when_asked, name="signals", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        self._api.start()
-        self._runner_thread.start()
-        self._tidier.start()
-        if self._settings.redis_url:
-            self._outbox.start(self._settings.redis_url)
-        notify(f"READY=1\nSTATUS=serving on {self._api.address}")
-        log.info("executor started", address=self._api.address, version=agent_version(), pid=os.getpid())
-        try:
+        try:  # from the first thread on: whatever cannot start, the others must end, or the process would stay
+            self._api.start()
+            self._runner_thread.start()
+            self._tidier.start()
+            if self._settings.redis_url:
+                self._outbox.start(self._settings.redis_url)
+            notify(f"READY=1\nSTATUS=serving on {self._api.address}")
+            log.info("executor started", address=self._api.address, version=agent_version(), pid=os.getpid())
             self._take_orders()
         finally:
             self.stop()

@@ -186,6 +186,19 @@ def test_systemd_is_told_and_a_term_signal_ends_it_cleanly(workshop: Workshop, t
     assert process.returncode == 0, log
 
 
+def test_an_executor_that_cannot_start_ends_and_says_why(workshop: Workshop, tmp_path: Path) -> None:
+    other = RealNode(workshop, tmp_path / "node", redis_url="http://not-a-redis")
+    (tmp_path / "node/run").mkdir(exist_ok=True)
+    facts = {"slot": "A", "boot_id": "x", "booted_at": 0.0, "version": "1.0.0", "architecture": "x86_64"}
+    (tmp_path / "node/run/boot.json").write_text(json.dumps(facts))
+    command = [AGENT, "run", "--config", str(other.folder / "agent.toml")]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 2
+    assert "cannot use Redis address 'http://not-a-redis'" in done.stderr
+
+
 def test_the_idle_executor_is_small_and_quiet(node: RealNode) -> None:
     wait_until(lambda: node.machine.pid is not None, "the executor")
     process = psutil.Process(node.machine.pid)
