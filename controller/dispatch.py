@@ -4,6 +4,7 @@ Rules:
 - An order is claimed in SQL before it is published, so a crash in between delays it by one claim at most.
 - An order without an answer is published again when its lease is over, unless it still lies in the node's queue.
 - All unanswered orders of a node go out in the order of their numbers.
+- A key in Redis that is no queue holds up the orders of its own node alone.
 - Redis away: orders stay due, and are tried again with growing pauses.
 - Withdrawn and expired orders are not published; which ones those are is the store's knowledge.
 """
@@ -95,6 +96,7 @@ class Dispatcher:
         if expired:
             log.info("orders expired before they were taken", orders=expired)
         try:
+            claimed = self._without_blocked(claimed)
             present = self._put(claimed)
         except TransportError:
             # Due again at once: the pause between attempts is the loop's. Nobody knows how many Redis has taken.
@@ -104,6 +106,18 @@ class Dispatcher:
             raise
         self._settle(claimed, present)
         return bool(expired or claimed)
+
+    def _without_blocked(self, claimed: Sequence[OrderRow]) -> Sequence[OrderRow]:
+        """Return the orders that have a queue to go to; the others stay due, so that they hold up nobody else's."""
+        blocked = self._outbound.blocked([row.order for row in claimed])
+        if not blocked:
+            return claimed
+        self._metrics.orders_waiting.labels("blocked").inc(len(blocked))
+        names = sorted({row.order.node_id for row in claimed if row.order.id in blocked})
+        log.error("queues blocked: another program uses their keys in Redis", nodes=names, orders=len(blocked))
+        with self._store.transaction() as tx:
+            tx.orders.postpone(dict.fromkeys(blocked, self._clock() + self._leases.first))
+        return [row for row in claimed if row.order.id not in blocked]
 
     def _put(self, claimed: Sequence[OrderRow]) -> set[str]:
         again = [row.order for row in claimed if row.publish_count > 0]

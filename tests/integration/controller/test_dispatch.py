@@ -137,6 +137,27 @@ def test_a_withdrawn_order_is_not_published(control: Control) -> None:
     assert control.queued("n0") == []
 
 
+@pytest.mark.parametrize("key", [orders_queue("n0"), work_list(orders_queue("n0"))], ids=["queue", "work-list"])
+def test_a_key_that_is_no_queue_holds_up_the_orders_of_its_own_node_alone(control: Control, key: str) -> None:
+    control.order("o1", "n0")
+    control.order("o2", "n1")
+    control.dispatcher.step()
+    control.redis.flushall()
+    control.redis.set(key, "another program's")
+
+    control.later(30)
+    control.order("o3", "n1")
+    control.dispatcher.step()
+    others = [order.id for order in control.queued("n1")]
+    control.redis.delete(key)
+    control.later(30)
+    control.dispatcher.step()
+
+    assert others == ["o2", "o3"]
+    assert [order.id for order in control.queued("n0")] == ["o1"]
+    assert control.count("orders_postponed", reason="blocked") == 1
+
+
 def test_an_expired_order_is_closed_instead_of_published(control: Control) -> None:
     control.order("o1", "n0", expires_at=seconds(10))
     control.later(10)
