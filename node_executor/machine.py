@@ -4,7 +4,7 @@ Rules:
 - A move that has no row raises ``IllegalTransitionError``: nothing is guessed.
 - ``decide`` says the next phase and the one effect to perform; the runner makes the phase durable before the effect.
 - ``resume`` says which signal a phase gets when the executor starts; what no row names falls back to the proven slot.
-- Budgets are values in the record. Only AGAIN makes a circle, and MAX_MOVES cuts it.
+- Budgets are values in the record. Only AGAIN makes a circle, and MAX_MOVES cuts it; one that waits, staged, is none.
 - A rollback ends in the old slot whatever its health says: no row leads from there to another switch (no ping-pong).
 
 No clock, disk or network here. ``python -m node_executor.machine_docs`` prints docs/reference/node-states.md from it.
@@ -25,7 +25,7 @@ from shared.states import OrderKind, Phase
 MAX_BOOTS = MAX_TRIES
 #: Times that one update may begin to write its slot; a node that loses power this often needs a person.
 MAX_INSTALLS = 8
-#: Steps that one update may take. A straight one takes 9; each restart adds one.
+#: Steps that one update may take. A straight one takes 9; each restart adds one, but not while it is staged.
 MAX_MOVES = 64
 
 
@@ -227,11 +227,13 @@ def moved(record: Record, step: Step, now: datetime, boot_id: str) -> Record:
     begun = record.started_at or (None if step.phase is Phase.CANCELLED else now)
     # A reason without an error kind is a passing one ("try 3: ..."), or a canceller's.
     keep = record.error_kind or not entered or step.phase.final
+    # A staged update is at rest: the restarts of a node that is switched off every night are no circle.
+    at_rest = record.phase is Phase.STAGED and not entered
     return record.evolve(
         phase=step.phase,
         reason=record.reason if keep else "",
         boot_id=boot_id,
-        moves=record.moves + 1,
+        moves=record.moves + (not at_rest),
         started_at=begun,
         finished_at=now if step.phase.final else None,
         transport_attempts=0 if entered else record.transport_attempts,

@@ -82,7 +82,7 @@ def _budgets() -> str:
 - An unproven slot is booted at most {MAX_BOOTS} times; the next time the executor finds itself in it, it rolls back
   (`{Signal.BOOT_LOOP}`).
 - One update begins to write its slot at most {MAX_INSTALLS} times, and takes at most {MAX_MOVES} steps; then it is
-  ended (`{Signal.LOOPED}`).
+  ended (`{Signal.LOOPED}`). Restarts while it is staged and waits are not counted.
 - A cancel is in time in {", ".join(f"`{p}`" for p in Phase if p in machine.CANCELLABLE)}; later it is too late.
 - No row leads from `{Phase.ROLLING_BACK}` to another switch: a node never bounces between its slots by itself.
 """

@@ -42,7 +42,7 @@ class Record(Model):
     source_version: str = ""
     boot_id: str = ""  #: the boot in which the present phase was last worked on
 
-    moves: int = 0  #: steps of the machine so far
+    moves: int = 0  #: steps of the machine so far, restarts while staged left out
     transport_attempts: int = 0  #: tries in this phase that the source or the network spoilt
     install_attempts: int = 0  #: times the slot was begun to be written
     boots: int = 0  #: boots of the unproven slot; counted before the reboot

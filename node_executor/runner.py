@@ -69,7 +69,8 @@ class Runner:
         """Say hello. What an earlier life left unfinished is taken up by the first ``advance``."""
         try:
             say_hello(self._state)
-        except StateFileError:  # a full disk must not end the executor: its API can still tell, and help
+        except Exception:
+            # A full disk, or a bug: neither must end the executor. On a slot on trial nobody else takes it back.
             log.exception("cannot say hello")
 
     def advance(self) -> float | None:

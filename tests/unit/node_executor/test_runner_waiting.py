@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from deploy.local.simulated import SimulatedClock, SimulatedNode
 from node_executor.desk import Desk
+from node_executor.machine import MAX_MOVES
 from node_executor.runner import Runner
 from shared.errors import SourceUnreachableError
+from shared.slots import Slot
 from shared.states import EventKind, OrderKind, Phase
 from shared.windows import MaintenanceWindow
 from tests.support.updates import NOON, order, phases, told, update, update_order
@@ -157,6 +159,33 @@ def test_a_bug_between_two_effects_is_waited_out_and_not_the_end() -> None:
     node.run_until_settled()
 
     assert rest == 10
+    assert phases(node)[-1] == "completed"
+
+
+def test_a_bug_at_the_start_does_not_keep_a_slot_on_trial() -> None:
+    clock = StumblingClock()
+    node = SimulatedNode(clock=clock)
+    node.machine.unhealthy["2.0.0"] = "service"
+    node.desk.schedule(update())
+    node.machine.during["reboot"] = lambda: setattr(clock, "stumbles", 1)
+
+    node.run_until_settled()
+
+    assert phases(node)[-1] == "rolled_back"
+    assert node.machine.running is Slot.A
+
+
+def test_a_staged_update_outlasts_any_number_of_restarts() -> None:
+    node = SimulatedNode()
+    node.desk.take(update_order(spec=update(needs_grant=True)))
+    node.advance()
+
+    for _ in range(2 * MAX_MOVES):
+        node.power_cycle()
+        node.advance()
+    node.desk.take(order(OrderKind.GRANT, "grant-1", 2, "order-1"))
+    node.run_until_settled()
+
     assert phases(node)[-1] == "completed"
 
 
