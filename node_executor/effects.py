@@ -43,6 +43,7 @@ class Effects:
         self._state = state
         self._ports = state.ports
         self._hooked: set[str] = set()  # pre-update hooks run in this life: a retry of the source repeats none
+        self._hooked_after: dict[str, list[str]] = {}  # likewise post-update hooks: see finish
         self._table: dict[Effect, Callable[[Record], Result]] = {
             Effect.PREPARE: self._prepare,
             Effect.FLASH: self._flash,
@@ -128,11 +129,21 @@ class Effects:
 
     def _go_back(self, record: Record) -> Result:
         target = _target(record)
-        self._ports.boot.retire(target)
+        self._retire(target)
         if self._ports.host.running_slot() is not target:
             return Result(Signal.RETURNED)
         self._ports.rebooter.reboot(f"roll back to slot {target.other()}: {record.reason}")
         return Result(None)
+
+    def _retire(self, target: Slot) -> None:
+        """Retire the slot that is left. That it could not be cross-checked is no reason to stay in it."""
+        try:
+            self._ports.boot.retire(target)
+        except BootloaderError:
+            now = self._ports.boot.status()
+            if now[target].bootable or now[target].flagged or not now[target.other()].bootable:
+                raise
+            log.exception("slot retired, but not confirmed", slot=target)
 
     def _check_old(self, record: Record) -> Result:
         # For the record only. Whatever it says, the node stays here: see the machine's rules.
@@ -144,7 +155,7 @@ class Effects:
         return Result(Signal.DONE, {"reason": record.reason + also})
 
     def _finish(self, record: Record) -> Result:
-        return Result(None, finish(self._state, record))
+        return Result(None, finish(self._state, record, self._hooked_after))
 
     def _ask(self, policy: HealthPolicy, record: Record) -> HealthReport:
         report = self._ports.health.run(policy, self._state.interrupt)

@@ -22,8 +22,14 @@ DENYING = frozenset({"unhealthy", "wrong_version", "fell_back", "boot_loop"})
 log = structlog.get_logger(__name__)
 
 
-def finish(state: NodeState, record: Record) -> Mapping[str, object]:
+def finish(state: NodeState, record: Record, hooked: dict[str, list[str]]) -> Mapping[str, object]:
     """Settle ``record``, which is in a final phase, and return what changes in it.
+
+    Args:
+        state: of the node.
+        record: in a final phase.
+        hooked: what post-update hooks of this life came to, by record: a state folder that stays full for hours
+            must not run them again and again.
 
     Raises:
         StateFileError: the history cannot be made durable.
@@ -33,9 +39,11 @@ def finish(state: NodeState, record: Record) -> Mapping[str, object]:
     with state.changed:
         if record.phase is Phase.ROLLED_BACK:
             write_history(state, record)
-        elif record.target_slot is not None and not _on_trial(state, record):
+        elif record.boots and not _on_trial(state, record):  # else the count is of another update, kept on trial
             state.book.clear()
-    notes += _run_hook(state, record)
+    if record.id not in hooked:
+        hooked[record.id] = _run_hook(state, record)
+    notes += hooked[record.id]
     settled = record.evolve(reason="; ".join(notes), settled=True)
     _report(state, settled)
     return {"reason": settled.reason, "settled": True}

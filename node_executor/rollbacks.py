@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node_executor.records import KnownOrder, Record
+from node_executor.records import MAX_REASON, KnownOrder, Record
 from node_executor.state import NodeState
 from shared.errors import ConflictError
 from shared.messages import Order
@@ -80,6 +80,6 @@ def _bare(state: NodeState, running: Slot, reason: str, order: Order | None) -> 
         target_slot=running,
         source_version=undone.source_version if undone else "",
         error_kind="manual",
-        reason=reason,
+        reason=reason[:MAX_REASON],
         rollback_type=RollbackType.MANUAL,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.local.simulated import SimulatedNode
+from node_executor.records import MAX_REASON
 from shared.errors import AlreadyExistsError, ConflictError, DeniedVersionError, NotFoundError
 from shared.slots import Slot
 from shared.states import CancelAnswer, EventKind, OrderKind, Phase, RollbackType
@@ -118,6 +119,18 @@ def test_a_manual_rollback_goes_to_the_other_proven_slot() -> None:
     assert (entry.type, entry.kind, entry.reason) == (RollbackType.MANUAL, "manual", "Application crash")
     assert (entry.from_version, entry.to_version) == ("2.0.0", "1.0.0")
     assert node.state.book.state.denied == ()
+
+
+def test_a_reason_of_any_length_is_taken_and_cut() -> None:
+    node = SimulatedNode()
+    node.desk.schedule(update())
+    node.run_until_settled()
+
+    record = node.desk.trigger_rollback("smoke " * 2000)
+    node.run_until_settled()
+
+    assert node.desk.status(record.id).phase is Phase.ROLLED_BACK
+    assert len(node.state.book.state.history[0].reason) == MAX_REASON
 
 
 def test_a_rollback_without_a_proven_slot_to_go_to_is_a_conflict() -> None:

@@ -103,3 +103,20 @@ def test_a_schedule_whose_event_could_not_be_kept_stands_and_is_carried_out() ->
 
     assert node.desk.status(record.id).phase is Phase.COMPLETED
     assert told(node, EventKind.ACCEPTED) == []
+
+
+def test_a_full_state_folder_does_not_run_the_post_update_hook_again_and_again() -> None:
+    node = SimulatedNode()
+    node.desk.schedule(update(post_update_hook="done"))
+    node.machine.during["hook:done"] = lambda: setattr(node.journal_file, "full", True)
+    rest = node.advance()
+
+    for _ in range(3):
+        node.clock.forward(rest or 0)
+        rest = node.advance()
+    node.journal_file.full = False
+    node.run_until_settled()
+
+    assert rest == 10
+    assert node.machine.calls.count("hook:done") == 1
+    assert node.desk.schedules()[0].settled
