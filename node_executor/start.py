@@ -28,8 +28,10 @@ def say_hello(state: NodeState) -> None:
     try:
         if state.ports.boot.repair():
             log.warning("partition table repaired", node_id=state.config.node_id)
+        with state.changed:  # the API answers already
+            note_late_fallback(state)
+            disarm_stray(state)
         facts = state.facts()
-        note_late_fallback(state)
     except BootloaderError as error:
         log.exception("cannot read boot state: this node takes no orders")
         state.trouble, kind = error, error.kind
@@ -60,6 +62,23 @@ def note_late_fallback(state: NodeState) -> None:
         return
     why = f"slot {record.target_slot} used up its boots without being proven; it had failed: {record.reason}"
     write_history(state, record.evolve(error_kind="fell_back", reason=why, finished_at=state.clock.now()))
+
+
+def disarm_stray(state: NodeState) -> None:
+    """Retire a slot that the next boot would try although no update is under way: nobody would judge that boot.
+
+    It comes from a journal that was lost after arming, or from firmware that gave a slot up and left it flagged.
+
+    Raises:
+        BootloaderError: the boot state cannot be read or changed.
+    """
+    running = state.ports.host.running_slot()
+    status = state.ports.boot.status()
+    other = status[running.other()]
+    strays = (other.flagged or other.bootable) and not other.successful
+    if state.active() is None and status[running].successful and strays:
+        log.warning("slot was armed for no update; retired", slot=other.slot)
+        state.ports.boot.retire(other.slot)
 
 
 def taken_up(state: NodeState, record: Record) -> tuple[Signal, Mapping[str, object]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from deploy.local.simulated import SimulatedNode
-from shared.slots import Slot
+from shared.slots import Slot, SlotStatus
 from shared.states import EventKind, RollbackType
-from tests.support.updates import told, update, update_order
+from tests.support.updates import NOON, told, update, update_order
 
 
 def kept_unhealthy() -> SimulatedNode:
@@ -71,3 +73,32 @@ def test_an_update_after_the_fallback_starts_from_the_proven_slot() -> None:
 
     assert node.machine.contents[node.machine.running] == "3.0.0"
     assert node.machine.good == [Slot.A, Slot.B]
+
+
+def test_another_update_that_is_refused_meanwhile_does_not_make_the_node_forget_the_trial() -> None:
+    node = SimulatedNode()
+    node.machine.unhealthy["2.0.0"] = "api"
+    node.desk.schedule(update("3.0.0", start_at=NOON + timedelta(hours=2)))
+    node.desk.schedule(update(auto_rollback=False))
+    node.advance()
+
+    node.clock.forward(7200)
+    node.run_until_settled()
+    for _ in range(3):
+        node.power_cycle()
+
+    assert [event.error_kind for event in told(node, EventKind.OUTCOME)] == ["unhealthy", "slot_in_use"]
+    assert running(node) is Slot.A
+    assert [entry.kind for entry in node.state.book.state.history] == ["fell_back"]
+
+
+def test_a_slot_that_is_armed_for_no_update_is_not_left_to_the_next_boot() -> None:
+    node = SimulatedNode()
+    node.machine.contents[Slot.B] = "2.0.0"
+    node.machine.slots[Slot.B] = SlotStatus(slot=Slot.B, flagged=True, priority=3, tries=3, successful=False)
+
+    node.start_executor()
+    node.power_cycle()
+
+    assert running(node) is Slot.A
+    assert not node.machine.slots[Slot.B].bootable
