@@ -69,7 +69,9 @@ def _spare_unsent(
     if not cancels:
         return rollout, drafts
     rows = tx.orders.by_ids(cancels)
-    tx.orders.withdraw(cancels)
+    # Leave to switch that has not arrived is withdrawn with the order that it is for.
+    grants = {turn.grant_order_id for turn in rollout.targets if turn.order_id in cancels} - {""}
+    tx.orders.withdraw({*cancels, *grants})
     in_flight = {target.order_id for target in rollout.targets if target.in_flight}
     unsent = {order_id for order_id, row in rows.items() if row.publish_count == 0} & in_flight
     spared = {cancels[order_id].id for order_id in unsent}

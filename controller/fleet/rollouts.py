@@ -176,7 +176,8 @@ def _planned(tx: Transaction, request: Request, nodes: Sequence[FleetNode], roll
     return Rollout(
         id=rollout_id,
         name=request.name,
-        update=request.update,
+        # Halt means halt: a staged node of a rollout switches only once it is told that the rollout still goes on.
+        update=request.update.model_copy(update={"needs_grant": not request.direct}),
         policy=request.policy,
         waves=drawn.waves,
         targets=tuple(replace(t, schedule_id=s) for t, s in zip(drawn.targets, schedules, strict=True)),

@@ -58,6 +58,11 @@ def stop(target: Target, now: datetime, reason: str) -> Target:
 
 
 def _accepted(target: Target, event: Event, now: datetime) -> Target | None:
+    # A node that is asked again says where it stands: the events that said so before may be lost.
+    return _phase(target, event, now) or _taken(target, event, now)
+
+
+def _taken(target: Target, event: Event, now: datetime) -> Target | None:
     if target.state is not TargetState.ORDERED:
         return None
     return replace(
@@ -100,7 +105,7 @@ def _outcome(target: Target, event: Event, now: datetime) -> Target | None:
 
 def _cancel_answer(target: Target, event: Event, now: datetime) -> Target | None:
     if event.cancel_answer is CancelAnswer.TOO_LATE:
-        return _accepted(target, event, now)
+        return _taken(target, event, now)
     if event.cancel_answer is None or not (target.in_flight or target.state is TargetState.UNKNOWN):
         return None
     return stop(target, now, event.reason)

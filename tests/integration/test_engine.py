@@ -16,7 +16,7 @@ from controller.rollout.model import Policy, WavePlan
 from controller.rollout.selection import Selection
 from controller.store.store import Store
 from shared.messages import UpdateSpec
-from shared.states import EventKind, OrderKind, RolloutState, ScheduleState, TargetState
+from shared.states import EventKind, OrderKind, Phase, RolloutState, ScheduleState, TargetState
 from tests.support.fleet_bench import SILENCE, Bench
 from tests.support.rollouts import UPDATE
 
@@ -124,6 +124,36 @@ def test_a_silent_node_halts_the_rollout_and_is_corrected_later(bench: Bench) ->
     assert silent.target(order.node_id).state is TargetState.UNKNOWN  # type: ignore[union-attr]
     assert corrected.target(order.node_id).state is TargetState.SUCCEEDED  # type: ignore[union-attr]
     assert silent.state is corrected.state is RolloutState.HALTED
+
+
+def test_nodes_of_a_rollout_switch_only_while_it_goes_on(bench: Bench) -> None:
+    rollout = bench.create(Policy(max_in_flight=3))
+    first, second, third = bench.orders()
+
+    bench.report(bench.say(first, EventKind.PHASE, phase=Phase.STAGED))
+    bench.engine.step()
+    granted = bench.orders(OrderKind.GRANT)
+    bench.report(bench.say(second, EventKind.PHASE, phase=Phase.STAGED))
+    bench.engine.step()  # this grant is decided, and has not left when the rollout is halted
+    bench.report(bench.ends(third, ScheduleState.FAILED), bench.say(first, EventKind.PHASE, phase=Phase.TRIAL))
+    bench.engine.step()
+    after = bench.orders()
+
+    assert first.update is not None
+    assert first.update.needs_grant
+    assert [order.target for order in granted] == [first.id]
+    assert bench.rollout(rollout.id).state is RolloutState.HALTED
+    assert sorted(order.target for order in after if order.kind is OrderKind.CANCEL) == sorted([first.id, second.id])
+    assert [order.target for order in after if order.kind is OrderKind.GRANT and order.target == second.id] == []
+
+
+def test_an_update_sent_straight_to_a_node_asks_for_no_grant(bench: Bench) -> None:
+    bench.schedule(NODES[0])
+
+    (order,) = bench.orders()
+
+    assert order.update is not None
+    assert not order.update.needs_grant
 
 
 def test_two_engines_at_once_order_every_node_once(bench: Bench) -> None:

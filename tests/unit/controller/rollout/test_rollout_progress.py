@@ -33,6 +33,16 @@ def stopped(target: Target, word: CancelAnswer, order_id: str = "c1") -> Target:
     return after(target, EventKind.CANCEL_ANSWER, cancel_answer=word, order_id=order_id)
 
 
+def test_a_node_that_is_asked_again_says_where_it_stands() -> None:
+    unheard = after(ORDERED, EventKind.ACCEPTED, seq=9, phase=Phase.STAGED)
+    missed = after(ACCEPTED, EventKind.ACCEPTED, seq=9, phase=Phase.STAGED)
+    repeated = after(ACCEPTED, EventKind.ACCEPTED, seq=4, phase=Phase.PENDING)
+
+    assert (unheard.state, unheard.phase, unheard.accepted_at) == (TargetState.ACCEPTED, Phase.STAGED, seconds(60))
+    assert (missed.phase, missed.accepted_at) == (Phase.STAGED, ACCEPTED.accepted_at)
+    assert repeated == ACCEPTED
+
+
 def test_accepted_starts_the_finish_deadline_by_our_clock() -> None:
     turn = after(ORDERED, EventKind.ACCEPTED)
 
