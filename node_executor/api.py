@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from node_executor.desk import Desk
-from node_executor.health_book import HealthBook
+from node_executor.health_book import MOST_WAITING, HealthBook
 from node_executor.records import Record
 from node_executor.state import NodeState
 from shared import wire
@@ -24,8 +24,9 @@ from shared.tls import ANYBODY, SERVER_OPTIONS, Role, TlsFiles, require_role, se
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["NodeService"].full_name
 _ASKERS = frozenset({Role.CONTROLLER, Role.USER})
-#: Calls that are worked on at the same time: people and one controller ask a node, not crowds.
-_THREADS = 4
+#: Calls that are worked on at the same time: people and one controller ask a node, not crowds. Those who wait for
+#: health must leave some free: the check ``api`` calls this very service.
+_THREADS = 2 * MOST_WAITING
 
 
 class NodeService(node_pb2_grpc.NodeServiceServicer):
@@ -67,7 +68,7 @@ class NodeService(node_pb2_grpc.NodeServiceServicer):
         return pb.ListSchedulesResponse(schedules=map(self._shown, self._desk.schedules(_limit(request.limit))))
 
     def GetHealth(self, request: pb.GetHealthRequest, context: grpc.ServicerContext) -> pb.GetHealthResponse:  # noqa: N802
-        """Return the last health report, or ask now."""
+        """Return the last health report if it is not old, or ask now."""
         del context
         report = self._health.report(fresh=request.fresh)
         facts = self._state.known_facts()
