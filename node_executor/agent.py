@@ -13,7 +13,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -26,7 +26,6 @@ from node_executor.boot.geometry import slot_region
 from node_executor.clock import SystemClock
 from node_executor.desk import Desk
 from node_executor.flash.flasher import SlotFlasher
-from node_executor.flash.region import SlotRegion
 from node_executor.health import CheckContext, HealthChecker, plan_checks
 from node_executor.health_book import HealthBook
 from node_executor.hooks import FolderHookRunner
@@ -45,7 +44,6 @@ from shared.durable import DurableFile
 from shared.errors import ConflictError, InputError, StateFileError
 from shared.messages import Event
 from shared.signing import Signer, private_from_pem, public_from_text
-from shared.slots import Slot
 from shared.states import EventKind
 from shared.tls import TlsFiles
 
@@ -83,7 +81,7 @@ class Agent:
             ports=Ports(
                 host=host,
                 boot=GptBootControl(settings.disk),
-                flasher=SlotFlasher(_locator(settings.disk), host.running_slot, settings.flash),
+                flasher=SlotFlasher(partial(slot_region, settings.disk), host.running_slot, settings.flash),
                 health=health,
                 hooks=FolderHookRunner(settings.hooks_dir, settings.hook_timeout),
                 rebooter=rebooter,
@@ -189,14 +187,6 @@ def _machine(settings: Settings) -> tuple[Host, Rebooter]:
     if settings.boot_file is not None:
         return BootFileHost(settings.boot_file), MarkerRebooter(settings.boot_file)
     return LinuxHost(settings.disk), SystemdRebooter()
-
-
-def _locator(disk: Path) -> Callable[[Slot], SlotRegion]:
-    def locate(slot: Slot) -> SlotRegion:
-        region = slot_region(disk, slot)
-        return SlotRegion(path=disk, offset=region.offset, length=region.length)
-
-    return locate
 
 
 def _read(path: Path) -> bytes:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from node_executor.boot.disk import open_disk
 from node_executor.boot.gpt import read_gpt
+from node_executor.flash.region import SlotRegion
 from shared.errors import BootloaderError, SlotVanishedError
 from shared.slots import Slot
 
 
-class Region(NamedTuple):
-    """A stretch of a disk, in bytes."""
-
-    offset: int
-    length: int
-
-
-def slot_region(disk: Path, slot: Slot) -> Region:
+def slot_region(disk: Path, slot: Slot) -> SlotRegion:
     """Return where ``slot`` lies on the block device or image file ``disk``.
 
     Raises:
@@ -33,4 +26,5 @@ def slot_region(disk: Path, slot: Slot) -> Region:
     if partition is None:
         cure = "lay the disk out with `matic-agent provision-disk`"
         raise SlotVanishedError(f"cannot find slot {slot}: {disk} has no partition {slot.partition_number}", cure=cure)
-    return Region(partition.first_lba * sector_size, (partition.last_lba - partition.first_lba + 1) * sector_size)
+    sectors = partition.last_lba - partition.first_lba + 1
+    return SlotRegion(path=disk, offset=partition.first_lba * sector_size, length=sectors * sector_size)

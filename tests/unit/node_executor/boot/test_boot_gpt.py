@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from node_executor.boot.disk import open_disk
-from node_executor.boot.geometry import Region, slot_region
+from node_executor.boot.geometry import slot_region
 from node_executor.boot.gpt import Damage, Gpt, Table, read_gpt
+from node_executor.flash.region import SlotRegion
 from shared.errors import BootloaderError, SlotVanishedError
 from shared.slots import Slot
 from tests.support.gpt_disks import ARRAY, SECTOR, MemoryDisk, provisioned_file, provisioned_image
@@ -112,7 +113,10 @@ def test_slot_regions_lie_side_by_side_in_bytes(tmp_path: Path) -> None:
 
     regions = {slot: slot_region(path, slot) for slot in Slot}
 
-    assert regions == {Slot.A: Region(2 * MIB, MIB), Slot.B: Region(3 * MIB, MIB)}
+    assert regions == {
+        Slot.A: SlotRegion(path=path, offset=2 * MIB, length=MIB),
+        Slot.B: SlotRegion(path=path, offset=3 * MIB, length=MIB),
+    }
 
 
 def no_disk(folder: Path) -> Path:
