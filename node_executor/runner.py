@@ -19,7 +19,7 @@ from node_executor.effects import Effects, Result
 from node_executor.hold import Hold, never
 from node_executor.machine import Effect, Signal
 from node_executor.records import Record
-from node_executor.start import say_hello, taken_up
+from node_executor.start import look_again, say_hello, taken_up
 from node_executor.state import NodeState
 from node_executor.waiting import Until, leave_to_switch, may_begin
 from shared.errors import FleetError, NodeError, StateFileError
@@ -50,7 +50,7 @@ class Runner:
         self._hold = hold
         self._todo: dict[str, Effect] = {}  # record id -> effect to perform next; not there: interrupted, take up
         self._rest_until = 0.0  # monotonic; the active record's effect is tried again then
-        self._write_after = 0.0  # monotonic; a state file could not be written
+        self._write_after = 0.0  # monotonic; a state file could not be written, or the boot state not be read
         self._reboot_by: float | None = None  # monotonic; a reboot that was asked for must have happened by then
 
     def run(self) -> None:
@@ -79,7 +79,7 @@ class Runner:
         while True:
             with state.changed:
                 state.woken = False
-                if state.stopping or state.trouble:
+                if state.stopping:
                     return None
                 task = self._next_or_wait()
                 if not isinstance(task, tuple):
@@ -94,6 +94,9 @@ class Runner:
         if now < self._write_after:
             return self._write_after - now
         try:
+            if self._state.trouble is not None and not look_again(self._state):
+                self._write_after = now + _LOOK_AGAIN
+                return _LOOK_AGAIN
             return self._next()
         except Exception:
             # No room in the state folder, the boot state cannot be read, or a bug: touch nothing, and let the API

@@ -12,6 +12,7 @@ from node_executor.machine import Arrival, BootFacts, Signal
 from node_executor.records import Record
 from node_executor.state import NodeState
 from shared.errors import BootloaderError, StateFileError
+from shared.messages import NodeFacts
 from shared.states import EventKind, Phase
 
 log = structlog.get_logger(__name__)
@@ -20,18 +21,13 @@ log = structlog.get_logger(__name__)
 def say_hello(state: NodeState) -> None:
     """Mend a stale second partition table, find out who we are, and report it together with any trouble.
 
-    Without a readable boot state the node stays inert: it answers and reports, and touches nothing.
+    Without a readable boot state the node stays inert until it can be read: it answers, and touches nothing.
     """
     troubles = [t for t in (state.journal.trouble, state.book.trouble) if t]
     kind = StateFileError.kind if troubles else ""
     facts = None
     try:
-        if state.ports.boot.repair():
-            log.warning("partition table repaired", node_id=state.config.node_id)
-        with state.changed:  # the API answers already
-            note_late_fallback(state)
-            disarm_stray(state)
-        facts = state.facts()
+        facts = _examine(state)
     except BootloaderError as error:
         log.exception("cannot read boot state: this node takes no orders")
         state.trouble, kind = error, error.kind
@@ -39,6 +35,34 @@ def say_hello(state: NodeState) -> None:
     for trouble in troubles:
         log.error("trouble at start", trouble=trouble)
     state.emit(EventKind.HELLO, facts=facts, error_kind=kind, reason="; ".join(troubles)[:4000])
+
+
+def look_again(state: NodeState) -> bool:
+    """Examine the boot state again, which could not be read, and say hello anew if it can be; else False.
+
+    On a slot on trial it decides everything: a disk that was locked or late for some seconds must not leave it there.
+
+    Raises:
+        StateFileError: something could not be made durable.
+    """
+    try:
+        facts = _examine(state)
+    except BootloaderError as error:
+        state.trouble = error
+        return False
+    state.trouble = None
+    log.warning("boot state can be read again", node_id=state.config.node_id)
+    state.emit(EventKind.HELLO, facts=facts)
+    return True
+
+
+def _examine(state: NodeState) -> NodeFacts:
+    if state.ports.boot.repair():
+        log.warning("partition table repaired", node_id=state.config.node_id)
+    with state.changed:  # the API answers already
+        note_late_fallback(state)
+        disarm_stray(state)
+    return state.facts()
 
 
 def note_late_fallback(state: NodeState) -> None:

@@ -60,7 +60,7 @@ class NodeState:
         self.interrupt = threading.Event()  #: ends a long effect early; why stands in the record, or in ``stopping``
         self.stopping = False
         self.woken = False  #: something changed since the runner last looked
-        self.trouble: FleetError | None = None  #: why this node can do nothing at all
+        self.trouble: FleetError | None = None  #: why this node can do nothing at the moment
         self._report = report
 
     def wake(self) -> None:

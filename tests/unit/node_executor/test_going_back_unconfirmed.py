@@ -43,6 +43,48 @@ class BadNode(SimulatedNode):
             self.runner = Runner(self.state, jitter=lambda: 0.0)
 
 
+class LateDisk(SimulatedBootControl):
+    """Boot control on a disk that does not answer the first times."""
+
+    def __init__(self, machine: SimulatedMachine, *, silent: int) -> None:
+        super().__init__(machine)
+        self._silent = silent
+
+    def repair(self) -> bool:
+        """See the port."""
+        if self._silent:
+            self._silent -= 1
+            raise BootloaderError("cannot lock disk: another process holds it")
+        return super().repair()
+
+
+class LateNode(SimulatedNode):
+    """A node whose version 2.0.0 is unhealthy, and whose disk comes late in slot B."""
+
+    def start_executor(self) -> None:
+        """See ``SimulatedNode``."""
+        self.machine.unhealthy["2.0.0"] = "service"
+        super().start_executor()
+        if self.machine.running is Slot.B:
+            self.state.ports = replace(self.state.ports, boot=LateDisk(self.machine, silent=3))
+            self.runner = Runner(self.state, jitter=lambda: 0.0)
+            self.runner.start()
+
+
+def test_a_disk_that_comes_late_does_not_keep_a_bad_slot() -> None:
+    node = LateNode()
+    node.desk.schedule(update())
+
+    rest = node.advance()
+    troubled = node.state.trouble
+    node.run_until_settled()
+
+    assert rest == 60
+    assert isinstance(troubled, BootloaderError)
+    assert phases(node)[-1] == "rolled_back"
+    assert [event.error_kind for event in told(node, EventKind.HELLO)][-3:] == ["bootloader_error", "", ""]
+
+
 def test_a_bad_slot_is_left_although_the_change_could_not_be_cross_checked() -> None:
     node = BadNode()
     node.desk.schedule(update())
