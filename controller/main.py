@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,21 +12,14 @@ from typing import Any, TypeVar
 
 import click
 
-from controller.logs import configure
+from controller.cli.exits import of_error
 from controller.process import EVERYTHING, Part, Process
-from controller.settings import DEFAULT_FILE, load
+from controller.settings import DEFAULT_FILE, Settings, load
 from controller.store.store import Store
-from shared.errors import ConflictError, FleetError, InputError, NotFoundError, TransportError
+from shared.errors import FleetError
+from shared.logs import configure
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-#: Exit codes, the same as osctl's.
-_EXIT_CODES: tuple[tuple[type[FleetError], int], ...] = (
-    (InputError, 2),
-    (NotFoundError, 3),
-    (ConflictError, 5),
-    (TransportError, 6),
-)
 
 _config = click.option(
     "--config",
@@ -36,7 +30,7 @@ _config = click.option(
 
 
 def _told(command: F) -> F:
-    """Turn errors into one line with cause and cure, and an exit code."""
+    """Turn errors into one line with cause and cure, and an exit code, which means the same as one of osctl's."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any command
@@ -46,7 +40,7 @@ def _told(command: F) -> F:
             click.echo(f"matic-controller: {error.message}", err=True)
             if error.cure:
                 click.echo(f"  cure: {error.cure}", err=True)
-            sys.exit(next((code for family, code in _EXIT_CODES if isinstance(error, family)), 1))
+            sys.exit(of_error(error))
 
     return run  # type: ignore[return-value] # wraps keeps the signature
 
@@ -56,10 +50,16 @@ def controller() -> None:
     """Decide for the fleet: take requests, open waves, send orders, take in what nodes report."""
 
 
-def _run(config: Path | None, parts: frozenset[Part]) -> None:
+def _settings(config: Path | None) -> Settings:
+    """Return the settings, with logging set up as they say."""
     settings = load(config)
     configure(settings.log_format, settings.log_level)
-    Process(settings, parts).run()
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugin list is nobody's news
+    return settings
+
+
+def _run(config: Path | None, parts: frozenset[Part]) -> None:
+    Process(_settings(config), parts).run()
 
 
 @controller.command()
@@ -107,9 +107,7 @@ def ingest(config: Path | None) -> None:
 @_told
 def migrate(config: Path | None) -> None:
     """Bring the database to this release's schema."""
-    settings = load(config)
-    configure(settings.log_format, settings.log_level)
-    store = Store(settings.database_url)
+    store = Store(_settings(config).database_url)
     store.migrate()
     store.close()
     click.echo(f"{store.database}: the schema is this release's")

@@ -1,4 +1,4 @@
-"""Logs of the controller: one JSON object a line on stderr, or text for people; library logs go the same way."""
+"""Logs of every process: one JSON object a line on stderr, or text for people; library logs go the same way."""
 
 from __future__ import annotations
 
@@ -9,8 +9,22 @@ from typing import Literal
 import structlog
 
 
-def configure(log_format: Literal["json", "console"], level: str) -> None:
-    """Set up structlog and the standard library's logging for this process."""
+def configure(log_format: Literal["json", "console"], level: str, **always: str) -> None:
+    """Set up structlog and the standard library's logging for this process.
+
+    Args:
+        log_format: for programs or for people.
+        level: what is less important than this is left out.
+        always: fields in every line of every thread, libraries' included.
+    """
+
+    def add_fields(
+        logger: structlog.typing.WrappedLogger, method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        del logger, method
+        event.update(always)
+        return event
+
     steps: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -18,6 +32,7 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.StackInfoRenderer(),
+        add_fields,
     ]
     if log_format == "json":
         steps.append(structlog.processors.dict_tracebacks)
@@ -40,4 +55,3 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugin list is nobody's news
