@@ -6,6 +6,7 @@ end. They meet in the database; within one process they also wake each other, so
 
 from __future__ import annotations
 
+import queue
 import signal
 import threading
 from collections.abc import Callable, Collection
@@ -64,7 +65,7 @@ class Process:
         """
         self._settings = settings
         self._parts = frozenset(parts)
-        self._stopping = threading.Event()
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # its `put` may be called from signal handlers
         self._store = Store(settings.database_url)
         self._metrics = Metrics()
         self._loops: dict[str, Loop] = {}
@@ -90,7 +91,7 @@ class Process:
             for thread in threads:
                 thread.start()
             log.info("controller started", parts=sorted(map(str, self._parts)), database=self._store.database)
-            self._stopping.wait()
+            self._signals.get()
         finally:
             self._end(threads)
 
@@ -172,8 +173,8 @@ class Process:
             self._server = serve_api(fleet, TlsFiles.from_folder(settings.tls_dir), settings.listen)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._stopping.set()
+        del frame
+        self._signals.put(number)
 
     def _end(self, threads: Collection[threading.Thread]) -> None:
         if self._server is not None:
