@@ -84,7 +84,7 @@ def load(path: Path) -> Config:
         return Config(current=str(raw.get("current", "")), contexts=contexts)
     except FileNotFoundError:
         return Config()
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"cannot read settings {path}: {error}", cure=f"mend or remove {path}") from error
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from controller.cli.exits import Ended, Exit, of_error
 from controller.cli.tree import root
 from shared.errors import FleetError, InputError
+
+#: What a write to a disk without room says.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -23,6 +28,9 @@ def run(arguments: list[str]) -> int:
     """Run osctl and return its exit code."""
     # gRPC's C core logs refused handshakes to stderr in its own words; ours say what they mean.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us: nobody wants to read it
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a symbol gets a replacement, not a traceback.
         if hasattr(stream, "reconfigure"):
@@ -35,12 +43,26 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:
         # click ends so after printing completions, and when nobody reads stdout any more: then it has replaced it.
         return int(end.code or 0) if sys.stdout is stdout else Exit.PIPE_CLOSED
-    except BrokenPipeError:  # in the last flush; Python would flush once more at exit, and complain then
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # in the last flush
+        _give_stdout_up()
         return Exit.PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in _FULL:
+            return _explain(error, as_json=_wants_json(arguments))
+        _give_stdout_up()
+        message, cure = (
+            f"cannot write output: {error.strerror}",
+            "send it elsewhere, and look before you repeat a change",
+        )
+        return _explain(InputError(message, cure=cure), as_json=_wants_json(arguments))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
         return _explain(error, as_json=_wants_json(arguments))
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _give_stdout_up() -> None:
+    """Send the rest nowhere: Python flushes once more at exit, and would complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_encoding(arguments: list[str]) -> None:

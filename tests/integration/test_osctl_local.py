@@ -161,3 +161,23 @@ def _read_all(terminal: int) -> str:
             parts.append(part)
     os.close(terminal)
     return b"".join(parts).decode()
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "words"),
+    [
+        pytest.param("> /dev/full", 2, "error: cannot write output: No space left on device\n", id="full-disk"),
+        pytest.param(">&-", 0, "", id="closed-by-the-caller"),
+    ],
+)
+def test_output_that_goes_nowhere_is_no_bug_of_ours(
+    osctl: Osctl, tmp_path: Path, redirection: str, code: int, words: str
+) -> None:
+    osctl("context", "set", "lab", "--address", "controller:50050")
+    environment = {**os.environ, "OSCTL_CONFIG": str(tmp_path / "osctl.json")}
+    command = ["sh", "-c", f"'{PROGRAM}' context list {redirection}"]
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == code
+    assert done.stderr.partition("cure:")[0] == words

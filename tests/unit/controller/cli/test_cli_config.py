@@ -37,6 +37,7 @@ def test_a_missing_file_means_no_contexts(tmp_path: Path) -> None:
     [
         pytest.param("{", id="no json"),
         pytest.param("[]", id="a list"),
+        pytest.param("[" * 100_000, id="nested for ever"),
         pytest.param('{"contexts": {"x": {}}}', id="no address"),
         pytest.param('{"contexts": {"x": {"address": "h:1", "kind": "toaster"}}}', id="unknown kind"),
     ],
