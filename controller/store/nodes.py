@@ -130,9 +130,12 @@ _seen = _one.values(last_seen=bindparam("at", type_=nodes.c.last_seen.type))
 _facts = _one.values(facts=bindparam("new", type_=nodes.c.facts.type))
 _health = _one.values(health=bindparam("new", type_=nodes.c.health.type))
 _beyond = nodes.c.last_event_seq < bindparam("seq")
-#: A number past the highest opens gaps, a number below it closes one.
+#: More numbers than a node can use up: one whose outbox was damaged begins anew at its clock's milliseconds.
+_LEAP = 1_000_000_000
+#: A number past the highest opens gaps, a number below it closes one; a leap is a new beginning, not a loss.
 _count = _one.values(
     event_gaps=case(
+        (bindparam("seq") - nodes.c.last_event_seq > _LEAP, nodes.c.event_gaps),
         (_beyond, nodes.c.event_gaps + (bindparam("seq") - 1 - nodes.c.last_event_seq)),
         (nodes.c.event_gaps > 0, nodes.c.event_gaps - 1),
         else_=0,

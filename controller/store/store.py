@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 #: PostgreSQL: serialization failure, deadlock. The other transaction won; reading again mends it.
 _LOST_A_RACE = frozenset({"40001", "40P01"})
+#: PostgreSQL: no room for more.
+_DISK_FULL = "53100"
 
 
 class Transaction:
@@ -152,9 +154,10 @@ def explained() -> Iterator[None]:
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in _LOST_A_RACE:
             raise StaleVersionError(f"cannot finish transaction: {_cause(error)}") from error
-        raise TransportError(
-            f"cannot use the database: {_cause(error)}", cure="check database_url, and that the database runs"
-        ) from error
+        cause = _cause(error)
+        full = "disk is full" in cause or getattr(error.orig, "sqlstate", None) == _DISK_FULL
+        cure = "free space on the database's disk" if full else "check database_url, and that the database runs"
+        raise TransportError(f"cannot use the database: {cause}", cure=cure) from error
     except PoolTimeoutError as error:
         raise TransportError("cannot get a database connection: all are in use", cure="try again") from error
 

@@ -193,6 +193,19 @@ def test_event_numbers_that_were_skipped_are_counted_until_they_come(store: Stor
     assert seen == [0, 2, 1, 3, 2, 0]
 
 
+def test_numbers_begun_anew_after_a_damaged_outbox_are_no_gap(store: Store) -> None:
+    _register(store)
+    seen = []
+    anew = 1_795_442_801_130  # milliseconds, as the node's outbox begins anew
+
+    for batch in [(1,), (3,), (anew,), (anew + 1, anew + 3)]:
+        with store.transaction() as tx:
+            tx.nodes.heard([Contact(node_id="n0", seen_at=NOW, seqs=batch)])
+            seen.append(tx.nodes.gaps().get("n0", 0))
+
+    assert seen == [0, 1, 1, 2]
+
+
 def test_an_event_counts_once_per_node_and_id(store: Store) -> None:
     with store.transaction() as tx:
         first = tx.events.add_new([_event("e1"), _event("e2", seq=2), _event("e1"), _event("e1", "n1")], NOW)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from controller.rollout.model import OrderDraft, Rollout
 from controller.store.store import Store, Transaction
 from controller.store.targets import Change
-from shared.errors import ConflictError, StaleVersionError
+from shared.errors import ConflictError, StaleVersionError, TransportError
 from shared.messages import new_id
 from shared.states import OrderKind, RolloutState, TargetState
 from tests.support.rollouts import NOW, UPDATE, fleet, rollout
@@ -154,3 +155,21 @@ def test_a_snapshot_sees_one_instant_while_a_writer_commits(store: Store) -> Non
         second_look = before.rollouts.get(loaded.id)
 
     assert first_look == second_look == loaded
+
+
+def test_a_full_disk_is_named_with_what_helps(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/fleet.sqlite")
+    store.migrate()
+    with store.engine.connect() as connection:  # the pool's one connection, so that what follows has the same limit
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+
+    def write_much() -> None:
+        with store.transaction() as tx:
+            for node in fleet(500).values():
+                tx.nodes.register(node, NOW)
+
+    with pytest.raises(TransportError, match="disk is full") as caught:
+        write_much()
+    store.close()
+
+    assert caught.value.cure == "free space on the database's disk"
