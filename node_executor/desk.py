@@ -21,6 +21,7 @@ from shared.errors import (
     ConflictError,
     EnvelopeError,
     FleetError,
+    InputError,
     NotFoundError,
     SignatureError,
     StaleOrderError,
@@ -31,6 +32,9 @@ from shared.signing import claimed_order_id
 from shared.states import CancelAnswer, EventKind, OrderKind, Phase
 
 log = structlog.get_logger(__name__)
+
+#: Longest idempotency key, in characters: it is written with every change of the journal.
+MAX_KEY = 200
 
 
 class Desk:
@@ -174,10 +178,15 @@ class Desk:
         """Make a schedule of this node's own; the same ``key`` and update give the same schedule.
 
         Raises:
+            InputError: the key is too long to be kept.
             AlreadyExistsError: the key was used for another update.
             ImageError, SlotInUseError: this node cannot or may not install it.
             StateFileError: it could not be made durable.
         """
+        if len(key) > MAX_KEY:
+            raise InputError(
+                f"cannot schedule update: the idempotency key has {len(key)} characters", cure=f"use at most {MAX_KEY}"
+            )
         state = self._state
         with state.changed:
             same = state.journal.find_key(key)

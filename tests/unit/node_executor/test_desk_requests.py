@@ -6,7 +6,7 @@ import pytest
 
 from deploy.local.simulated import SimulatedNode
 from node_executor.records import MAX_REASON
-from shared.errors import AlreadyExistsError, ConflictError, DeniedVersionError, NotFoundError
+from shared.errors import AlreadyExistsError, ConflictError, DeniedVersionError, InputError, NotFoundError
 from shared.slots import Slot
 from shared.states import CancelAnswer, EventKind, OrderKind, Phase, RollbackType
 from tests.support.updates import order, phases, told, update, update_order
@@ -33,6 +33,15 @@ def test_the_same_key_and_update_give_the_same_schedule() -> None:
     assert again == first
     with pytest.raises(AlreadyExistsError, match="pipeline-7"):
         node.desk.schedule(update("3.0.0"), key="pipeline-7")
+
+
+def test_a_key_too_long_to_be_kept_is_refused() -> None:
+    node = SimulatedNode()
+
+    with pytest.raises(InputError, match="has 201 characters"):
+        node.desk.schedule(update(), key="k" * 201)
+
+    assert node.desk.schedule(update(), key="k" * 200).key == "k" * 200
 
 
 def test_an_unknown_schedule_is_not_found() -> None:
