@@ -26,7 +26,7 @@ from shared.celery_message import decode_message
 from shared.errors import ConflictError, EnvelopeError, FleetError, NotAllowedError, TransportError
 from shared.messages import Event
 from shared.signing import claimed_sender, open_event, public_from_text
-from shared.states import EventKind, OrderKind
+from shared.states import EventKind, OrderKind, ScheduleState
 
 log = structlog.get_logger(__name__)
 
@@ -242,8 +242,14 @@ def _contacts(events: Iterable[Event], now: datetime) -> list[Contact]:
             seen_at=now,
             seqs=tuple(event.seq for event in its),
             facts=next((event.facts for event in reversed(its) if event.facts), None),
-            # An outcome carries the answer that decided it, which may be from before a rollback: not the present one.
-            health=next((event.health for event in reversed(its) if event.kind is EventKind.HEALTH), None),
+            health=next((event.health for event in reversed(its) if _tells_present_health(event)), None),
         )
         for node_id, its in by_node.items()
     ]
+
+
+def _tells_present_health(event: Event) -> bool:
+    # An outcome carries the answer that decided it, which may be from before a rollback. That of a completed update is
+    # the present one, and may be all that is heard of it: an older "unhealthy" would else count against the rollout.
+    completed = event.kind is EventKind.OUTCOME and event.state is ScheduleState.COMPLETED
+    return event.health is not None and (completed or event.kind is EventKind.HEALTH)

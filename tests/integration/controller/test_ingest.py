@@ -75,6 +75,20 @@ def test_a_hello_brings_the_nodes_facts_up_to_date(control: Control) -> None:
     assert (control.pushed(), control.woken) == (0, 1)
 
 
+def test_a_completed_update_ends_an_older_unhealthy_report(control: Control) -> None:
+    ill = HealthReport(verdict=Verdict.UNHEALTHY, checked_at=NOW)
+    well = HealthReport(verdict=Verdict.HEALTHY, checked_at=seconds(60))
+    back, done = _target(control, "n0"), _target(control, "n1")
+    control.push(event(back, EventKind.HEALTH, 1, health=ill), event(done, EventKind.HEALTH, 1, health=ill))
+    control.push(outcome(back, ScheduleState.ROLLED_BACK, 2, health=well))
+    control.push(outcome(done, ScheduleState.COMPLETED, 2, health=well))
+
+    control.ingest.step()
+
+    with control.store.snapshot() as tx:
+        assert (tx.nodes.get("n0").health, tx.nodes.get("n1").health) == (ill, well)
+
+
 def test_an_update_is_followed_from_accepted_to_its_outcome(control: Control) -> None:
     target, before = _target(control, "n0"), _rollout(control).version
     control.push(event(target, EventKind.ACCEPTED, 1), event(target, EventKind.PHASE, 2, phase=Phase.FLASHING))
