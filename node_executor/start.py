@@ -8,7 +8,7 @@ import structlog
 
 from node_executor import machine
 from node_executor.finish import write_history
-from node_executor.machine import Arrival, BootFacts, Signal
+from node_executor.machine import MAX_BOOTS, Arrival, BootFacts, Signal
 from node_executor.records import Record
 from node_executor.state import NodeState
 from shared.errors import BootloaderError, StateFileError
@@ -120,8 +120,11 @@ def taken_up(state: NodeState, record: Record) -> tuple[Signal, Mapping[str, obj
         return Signal.AGAIN, {}
     came = machine.arrival(record, facts)
     log.info("taken up", schedule_id=record.id, phase=record.phase, came=came, signal=signal)
-    if record.phase is Phase.PROVING and came is Arrival.NEW_SLOT and signal is Signal.AGAIN:
-        return signal, {"boots": record.boots + 1}
+    if came is Arrival.NEW_SLOT and (signal is Signal.BOOTED or (signal, record.phase) == _PROVING_AGAIN):
+        boots = record.boots + (record.phase is Phase.PROVING)
+        # Firmware that counts has seen those boots, too, that died before this executor could.
+        seen = MAX_BOOTS - status.tries if status and not status.successful else 0
+        return signal, {"boots": max(boots, seen)}
     if signal is Signal.FELL_BACK and record.phase is Phase.ARMING:
         return signal, {"error_kind": "interrupted", "reason": f"the power went while slot {target} was being armed"}
     if signal in _WHY and record.phase is not Phase.ROLLING_BACK:
@@ -130,6 +133,7 @@ def taken_up(state: NodeState, record: Record) -> tuple[Signal, Mapping[str, obj
     return signal, {}
 
 
+_PROVING_AGAIN = (Signal.AGAIN, Phase.PROVING)
 _KINDS = {Signal.LOOPED: "interrupted", Signal.LOST: "interrupted"}
 _WHY = {
     Signal.FELL_BACK: "the node came up in slot {running} although slot {target} was to boot",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deploy.local.simulated import SimulatedNode
@@ -40,3 +42,24 @@ def test_every_boot_is_counted_before_health_is_asked() -> None:
     node.run_until_settled()
 
     assert counted == [1, 2, 3]
+
+
+def test_boots_that_died_before_the_executor_started_are_counted_as_firmware_has_counted_them() -> None:
+    node = SimulatedNode()
+    counted: list[int] = []
+
+    def lose_two_boots() -> None:
+        node.machine.slots[Slot.B] = replace(node.machine.slots[Slot.B], tries=1)
+
+    def watch(effect: str) -> None:
+        if effect == "mark_good":
+            counted.append(node.state.book.state.boot_counter)
+
+    node.machine.during["reboot"] = lose_two_boots
+    node.machine.watch = watch
+    node.desk.take(update_order())
+    node.run_until_settled()
+
+    assert counted == [3]
+    assert node.desk.schedules()[0].boots == 3
+    assert node.desk.schedules()[0].phase is Phase.COMPLETED
