@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,20 @@ def test_events_are_kept_as_they_are_and_numbered_from_one(box: Outbox) -> None:
         box.append(event)
 
     assert box.pending() == [event.model_copy(update={"seq": n}) for n, event in enumerate(events, 1)]
+
+
+def test_an_event_of_a_newer_executor_does_not_hold_up_the_others(box: Outbox, path: Path) -> None:
+    for _ in range(3):
+        box.append(new_event())
+    with sqlite3.connect(path) as newer:
+        newer.execute("""UPDATE events SET event = json_set(event, '$.kind', 'of a later version') WHERE seq = 2""")
+    newer.close()
+    sent: list[str] = []
+
+    delivered = box._deliver_batch(lambda events: sent.extend(name for name, _ in events))
+
+    assert (delivered, len(sent)) == (3, 2)
+    assert box.pending() == []
 
 
 def test_numbers_go_on_after_a_restart(box: Outbox, path: Path) -> None:
