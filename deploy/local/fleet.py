@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -128,14 +129,15 @@ class LocalFleet:
         )
 
     def close(self) -> None:
-        """End everything that was started."""
-        for node in self.nodes.values():
-            node.switch_off()
-        for node in self.nodes.values():
-            node.stop()
-        self.controller.stop()
-        self.releases.stop()
-        self.redis.close()
+        """End everything that was started, the last first; what cannot be ended does not keep the others running."""
+        with ExitStack() as endings:
+            endings.callback(self.redis.close)
+            endings.callback(self.releases.stop)
+            endings.callback(self.controller.stop)
+            for node in self.nodes.values():
+                endings.callback(node.stop)
+            for node in self.nodes.values():
+                endings.callback(node.switch_off)
 
     def build_release(self, version: str, *, missing: tuple[str, ...] = ()) -> Release:
         """Build an image and offer it on the release server."""

@@ -161,11 +161,12 @@ class ReleaseServer:
         return self
 
     def stop(self) -> None:
-        """End, open transfers too, and free the port."""
-        self._server.shutdown()
+        """End, open transfers too, and free the port; also of one that was never started."""
+        if self._thread.ident is not None:
+            self._server.shutdown()  # waits for the thread, and for ever if there was none
+            self._thread.join()
         self._server.hang_up()
         self._server.server_close()
-        self._thread.join()
 
     def __enter__(self) -> Self:
         return self.start()

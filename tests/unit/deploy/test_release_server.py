@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,3 +86,16 @@ def test_a_stopped_server_frees_its_port(tmp_path: Path) -> None:
 
     with ReleaseServer(tmp_path, port=port) as second:
         assert get(f"{second.url}/none").status == 404
+
+
+def test_one_that_was_never_started_can_be_ended(tmp_path: Path) -> None:
+    server = ReleaseServer(tmp_path)
+    port = int(server.url.rpartition(":")[2])
+
+    ending = threading.Thread(target=server.stop, daemon=True)
+    ending.start()
+    ending.join(10)
+
+    assert not ending.is_alive()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
