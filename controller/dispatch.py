@@ -5,6 +5,7 @@ Rules:
 - An order without an answer is published again when its lease is over, unless it still lies in the node's queue.
 - All unanswered orders of a node go out in the order of their numbers.
 - A key in Redis that is no queue holds up the orders of its own node alone.
+- A clock that is set back puts nothing off: what it had written while it was ahead is mended.
 - Redis away: orders stay due, and are tried again with growing pauses.
 - Withdrawn and expired orders are not published; which ones those are is the store's knowledge.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -73,6 +74,7 @@ class Dispatcher:
         self._metrics = metrics
         self._leases = leases
         self._idle = idle
+        self._looked_at = datetime.max.replace(tzinfo=UTC)  # an earlier life's clock may have been ahead, too
 
     def step(self) -> float:
         """Publish what is due; return the seconds to pause before the next step.
@@ -81,6 +83,9 @@ class Dispatcher:
             TransportError: Redis or the database cannot be reached; the orders stay due.
         """
         now = self._clock()
+        if now < self._looked_at:
+            self._pull_back(now)
+        self._looked_at = now
         with self._store.snapshot() as tx:
             due = tx.orders.next_due()
         if due is not None and due <= now and self._publish(now):
@@ -88,6 +93,14 @@ class Dispatcher:
         if due is not None and due <= now:
             return self._idle  # another dispatcher has it
         return self._idle if due is None else min(self._idle, (due - now).total_seconds())
+
+    def _pull_back(self, now: datetime) -> None:
+        """Mend what was written by a clock that was ahead: those orders would wait until that time comes."""
+        longest = max(self._leases.claim, self._leases.longest, self._leases.silence)
+        with self._store.transaction() as tx:
+            orders = tx.orders.pull_back(now, now + longest)
+        if orders:
+            log.warning("the clock went back: orders that it had put off are due", orders=orders)
 
     def _publish(self, now: datetime) -> bool:
         with self._store.transaction() as tx:

@@ -150,6 +150,14 @@ class Orders:
             found.update(self._connection.execute(query).scalars())
         return found
 
+    def pull_back(self, now: datetime, horizon: datetime) -> int:
+        """Make due what is to be published later than ``horizon``, and return how many orders those are.
+
+        Nothing is postponed so far: such a time was written while the clock was ahead.
+        """
+        lost = orders.c.state.in_(_PUBLISHABLE) & (orders.c.next_publish_at > horizon)
+        return self._connection.execute(update(orders).where(lost).values(next_publish_at=now)).rowcount
+
     def next_due(self) -> datetime | None:
         """Return when the next order is due, or None when none is waiting."""
         query = select(orders.c.next_publish_at).where(orders.c.state.in_(_PUBLISHABLE))

@@ -123,9 +123,11 @@ class Rollouts:
     def acquire_lease(self, rollout_id: str, owner: str, now: datetime, ttl: timedelta) -> bool:
         """Take or renew the right to decide on a rollout until ``now + ttl``; False while another owner holds it.
 
-        The lease saves work; it is the version that keeps two controllers from both deciding.
+        The lease saves work; it is the version that keeps two controllers from both deciding. One that would last
+        longer than ``ttl`` is from a clock that was ahead, and must not keep everybody out until that time comes.
         """
-        free = or_(rollouts.c.lease_owner.in_(["", owner]), rollouts.c.lease_until <= now)
+        over = or_(rollouts.c.lease_until <= now, rollouts.c.lease_until > now + ttl)
+        free = or_(rollouts.c.lease_owner.in_(["", owner]), over)
         statement = update(rollouts).where(and_(rollouts.c.id == rollout_id, free))
         taken = self._connection.execute(statement.values(lease_owner=owner, lease_until=now + ttl))
         return taken.rowcount == 1

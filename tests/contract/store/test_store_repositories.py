@@ -135,6 +135,17 @@ def test_a_lease_is_one_owners_until_it_ends_or_is_given_back(store: Store) -> N
     assert answers == [True, False, True, False, True, True]
 
 
+def test_a_lease_from_a_clock_that_was_ahead_keeps_nobody_out(store: Store) -> None:
+    stored = _stored(store)
+    ttl = timedelta(seconds=10)
+
+    with store.transaction() as tx:
+        ahead = tx.rollouts.acquire_lease(stored.id, "crashed", NOW + timedelta(days=3650), ttl)
+        after = tx.rollouts.acquire_lease(stored.id, "b", NOW, ttl)
+
+    assert (ahead, after) == (True, True)
+
+
 def test_a_turn_is_found_by_update_order_cancel_order_and_schedule(store: Store) -> None:
     stored = _stored(store)
     target = stored.targets[2]

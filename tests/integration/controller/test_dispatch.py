@@ -137,6 +137,22 @@ def test_a_withdrawn_order_is_not_published(control: Control) -> None:
     assert control.queued("n0") == []
 
 
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+def test_a_clock_that_was_ahead_by_years_puts_no_order_off(control: Control, *, restarted: bool) -> None:
+    control.order("o1", "n0")
+    control.later(10 * 365 * 86400)
+    control.dispatcher.step()
+    control.redis.flushall()
+
+    control.now = NOW
+    if restarted:
+        del control.dispatcher
+    for _ in range(2):
+        control.dispatcher.step()
+
+    assert [order.id for order in control.queued("n0")] == ["o1"]
+
+
 @pytest.mark.parametrize("key", [orders_queue("n0"), work_list(orders_queue("n0"))], ids=["queue", "work-list"])
 def test_a_key_that_is_no_queue_holds_up_the_orders_of_its_own_node_alone(control: Control, key: str) -> None:
     control.order("o1", "n0")
