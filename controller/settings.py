@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.settings import SettingsModel, load_settings
+from shared.settings import ListenAddress, SettingsModel, load_settings
 
 #: Where an installed controller keeps them.
 DEFAULT_FILE = Path("/etc/matic/controller.toml")
@@ -38,7 +38,7 @@ class Settings(SettingsModel):
 
     database_url: str = "sqlite:////var/lib/matic-controller/fleet.sqlite"  #: or postgresql://user@host/name
     redis_url: str = "redis://127.0.0.1:6379/0"  #: redis://, rediss:// or unix://
-    listen: str = "0.0.0.0:50050"  #: host:port of the API
+    listen: ListenAddress = "0.0.0.0:50050"  #: host:port of the API
     tls_dir: Path = Path("/etc/matic/tls")  #: tls.crt tls.key ca.crt orders.key
     orders_key: Path | None = None  #: signs orders; None: orders.key in tls_dir
     metrics_port: int | None = Field(default=None, ge=0, le=65535)  #: serves /metrics on loopback; None: nowhere

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from node_executor.flash.settings import FlashSettings
 from node_executor.health.check import CheckSettings
 from shared.queues import valid_node_id
-from shared.settings import SettingsModel, load_settings
+from shared.settings import ListenAddress, SettingsModel, load_settings
 
 #: Where a real node keeps them.
 DEFAULT_FILE = Path("/etc/matic/agent.toml")
@@ -29,7 +29,7 @@ class Settings(SettingsModel):
     state_dir: Path = Path("/var/lib/matic")  #: journal, rollback state and outbox; survives updates
     disk: Path  #: block device or image file with both slots
     redis_url: str | None = None  #: where orders come from; None: this node takes no orders from a fleet
-    listen: str = "0.0.0.0:50051"  #: host:port of the node's own API
+    listen: ListenAddress = "0.0.0.0:50051"  #: host:port of the node's own API
     tls_dir: Path  #: tls.crt tls.key ca.crt orders.pub events.key
     hooks_dir: Path = Path("/etc/matic/hooks.d")  #: executables that updates may name
     hook_timeout: float = Field(default=300.0, gt=0)  #: seconds

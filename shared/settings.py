@@ -10,14 +10,27 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from shared.errors import InputError
+from shared.tls.diagnosis import split_address
 
 #: Between the names of a nested setting in a variable: ``MATIC_FLASH__CONNECT_TIMEOUT``.
 _NESTED = "__"
+
+
+def _address(value: str) -> str:
+    try:
+        split_address(value)
+    except InputError as error:
+        raise ValueError(error.message) from error
+    return value
+
+
+#: host:port to serve on; checked, because gRPC takes a port beyond 65535 and serves on another one.
+ListenAddress = Annotated[str, AfterValidator(_address)]
 
 
 class SettingsModel(BaseModel):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import InputError
-from shared.settings import SettingsModel, load_settings
+from shared.settings import ListenAddress, SettingsModel, load_settings
 
 _LOAD = """
 import sys
@@ -97,3 +97,28 @@ def test_a_variable_that_cannot_be_meant_is_refused(
 def test_what_is_missing_is_named_with_its_source() -> None:
     with pytest.raises(InputError, match=r"cannot use settings from the environment: name: Field required"):
         load_settings(Whole, None, prefix="X_")
+
+
+class Server(SettingsModel):
+    """Settings of somebody who serves."""
+
+    listen: ListenAddress
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:99999", "nowhere", "127.0.0.1:", "::1:50051"])
+def test_an_address_that_cannot_be_served_is_refused(tmp_path: Path, listen: str) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(f'listen = "{listen}"')
+
+    with pytest.raises(InputError, match=f"cannot use address '{listen}'") as caught:
+        load_settings(Server, file, prefix="NOBODY_")
+
+    assert caught.value.cure == "correct listen"
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:50051", "127.0.0.1:0", "[::]:50051", "node-1.lab:443"])
+def test_an_address_that_can_be_served_is_taken_as_it_is(tmp_path: Path, listen: str) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(f'listen = "{listen}"')
+
+    assert load_settings(Server, file, prefix="NOBODY_").listen == listen
