@@ -9,15 +9,17 @@ Rules:
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from node_executor.flash.causes import file_error
-from shared.errors import ImageTooLargeError, ShortBodyError, SizeMismatchError
+from shared.errors import ImageTooLargeError, ShortBodyError, SizeMismatchError, SourceRefusedError
 
 #: Bytes asked of a source in one read.
 READ_SIZE = 256 * 1024
@@ -93,12 +95,12 @@ class FileSource:
 
     def probe(self, stop: threading.Event) -> int | None:  # noqa: ARG002 - the port's signature; nothing waits here
         """Return the file's length."""
-        with file_error(self._url), self._path.open("rb") as file:
+        with file_error(self._url), self._open() as file:
             return self._measure(file.fileno())
 
     def pour(self, sink: Sink, stop: threading.Event, offset: int = 0) -> None:
         """Read the file from ``offset`` to its end."""
-        with file_error(self._url), self._path.open("rb", buffering=0) as file:
+        with file_error(self._url), self._open() as file:
             length = self._measure(file.fileno())
             file.seek(offset)
             while offset < length and not stop.is_set():
@@ -111,6 +113,16 @@ class FileSource:
 
     def abort(self) -> None:
         """Do nothing: a local read cannot be woken; the pump leaves it behind."""
+
+    def _open(self) -> FileIO:
+        # Not blocking: the mere opening of a pipe would wait for its writer, for ever if need be.
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        kind = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISBLK(kind)):
+            os.close(descriptor)
+            message = f"cannot fetch {self._url}: it is neither a file nor a block device"
+            raise SourceRefusedError(message, cure="name the image's own file")
+        return FileIO(descriptor)
 
     def _measure(self, descriptor: int) -> int:
         """Return the length of a file or device, checked."""
