@@ -47,6 +47,7 @@ class FleetPlan:
     broken: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)  #: node -> version -> units
     sites: tuple[str, ...] = ("berlin", "oslo", "turin")  #: label ``site``, given in turn
     payload_mib: int = 6  #: weight of each image
+    niceness: int = 0  #: of the executors
     intervals: Mapping[str, float] = field(default_factory=dict)  #: the controller's, where not the default
 
 
@@ -171,7 +172,9 @@ class LocalFleet:
                 tls_dir=tls,
             )
         )
-        self.nodes[node_id] = VirtualNode(node_id, folder, broken=self.plan.broken.get(node_id, {}))
+        self.nodes[node_id] = VirtualNode(
+            node_id, folder, broken=self.plan.broken.get(node_id, {}), niceness=self.plan.niceness
+        )
 
     def _registration(self, number: int, node_id: str) -> pb.RegisterNodeRequest:
         return pb.RegisterNodeRequest(

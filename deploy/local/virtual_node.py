@@ -58,6 +58,7 @@ class VirtualNode:
     node_id: str
     folder: Path
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    niceness: int = 0  #: of the executor; large fleets leave the machine to others
     on_boot: Callable[[Boot], None] | None = None
     boots: list[Boot] = field(default_factory=list)
     failed_boots: int = 0  #: boots that found no whole system in the slot
@@ -166,7 +167,9 @@ class VirtualNode:
 
     def _run_executor(self) -> None:
         """Run the executor until it ends, asks for a reboot, or the power goes."""
-        command = [str(self.agent), "run", "--config", str(self.folder / "agent.toml")]
+        # nice replaces itself by the executor: the process id stays.
+        politely = ["nice", "-n", str(self.niceness)] if self.niceness else []
+        command = [*politely, str(self.agent), "run", "--config", str(self.folder / "agent.toml")]
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ.get('PATH', '')}"}
         with (self.folder / "console.log").open("ab") as console, self._lock:
             if not self._power.is_set():

@@ -24,7 +24,7 @@ def test_a_hundred_virtual_nodes_complete_a_rollout(
     record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     begun = time.monotonic()
-    with small_fleet(FleetPlan(nodes=NODES, slot_mib=8, payload_mib=1)) as fleet:
+    with small_fleet(FleetPlan(nodes=NODES, slot_mib=8, payload_mib=1, niceness=10)) as fleet:
         up = time.monotonic()
         release = fleet.build_release("2.0.0")
         rollout_id = roll_out(fleet, release, "--waves", "1,25%,100%")

@@ -122,7 +122,7 @@ class RealNode:
     def start(self) -> None:
         """Switch on, and wait until the executor answers."""
         self.machine.start()
-        grpc.channel_ready_future(self._channel).result(timeout=30)
+        grpc.channel_ready_future(self._channel).result(timeout=120)  # other tests may start a hundred nodes meanwhile
 
     def close(self) -> None:
         """Switch off; everything held goes on first."""
