@@ -9,9 +9,10 @@ import pytest
 
 from deploy.local.embedded_redis import RedisServer, find_server
 from shared.errors import NotFoundError
+from tests.support.figures import pytest_terminal_summary
 from tests.support.store_fixtures import database, postgres_server, store
 
-__all__ = ["database", "postgres_server", "redis_server", "redis_url", "store"]
+__all__ = ["database", "postgres_server", "pytest_terminal_summary", "redis_server", "redis_url", "store"]
 
 
 @pytest.fixture

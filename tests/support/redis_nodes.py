@@ -22,6 +22,7 @@ from shared.messages import Order
 from shared.queues import orders_queue
 from shared.signing import Signer, public_to_text
 from shared.states import OrderKind
+from tests.support.figures import state
 from tests.support.redis_proxy import Proxy
 
 _ROOT = Path(__file__).parents[2]
@@ -148,9 +149,9 @@ class Stage:
             return [int(length) for length in pipe.execute()]
 
     def report(self, fault: str, cases: int, lost: int, deaf: int = 0) -> None:
-        """Print what came of ``cases`` faults."""
+        """State what came of ``cases`` faults, among the figures at the end of the run."""
         duplicates = sum(len(node.lines("duplicates")) for node in self.nodes)
-        print(f"\n{fault}: {cases} cases, {lost} lost, {deaf} deaf, {duplicates} duplicates absorbed")  # noqa: T201
+        state(f"{fault}: {cases} cases, {lost} lost, {deaf} deaf, {duplicates} duplicates absorbed")
 
     def close(self) -> None:
         """End every process and connection."""

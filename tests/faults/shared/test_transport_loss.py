@@ -1,7 +1,7 @@
 """No order is lost, however connections die; stock kombu, run the same way, loses some.
 
 Each fault is done to five node processes at once, ten times over: 50 cases. Redis writes its append-only file at every
-command, so it loses nothing itself. Counts are printed (``pytest -s``).
+command, so it loses nothing itself. Counts are among the figures at the end of the run.
 """
 
 from __future__ import annotations
