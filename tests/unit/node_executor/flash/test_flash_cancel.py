@@ -16,7 +16,7 @@ from tests.support.release_server import Fault, FaultyReleaseServer
 
 DATA = os.urandom(4 * MIB)
 #: Seconds; every wait that a cancel ends here would last a minute.
-QUICK = 5
+QUICK = 30
 PATIENT = FAST.model_copy(update={"first_wait": 60, "longest_wait": 60, "read_timeout": 60, "connect_timeout": 60})
 
 
