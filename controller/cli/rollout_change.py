@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
+import grpc
 
 from controller.cli import render_rollout as render
 from controller.cli.common import Common, common_options
 from controller.cli.output import show
 from controller.cli.session import session
 from shared.proto import fleet_pb2 as pb
+from shared.proto.fleet_pb2_grpc import FleetServiceStub
 
 _REASON = click.option("--reason", default="", metavar="TEXT", help="Kept in the audit trail.")
 
@@ -20,9 +24,7 @@ _REASON = click.option("--reason", default="", metavar="TEXT", help="Kept in the
 @click.pass_obj
 def pause(common: Common, rollout_id: str, *, reason: str) -> None:
     """Send no further orders for rollout ID until it is resumed."""
-    with session(common, fleet=True) as opened:
-        answer = opened.call(opened.fleet.PauseRollout, pb.ChangeRolloutRequest(id=rollout_id, reason=reason))
-    show(common, answer, lambda a: render.progress(a.rollout))
+    _change(common, lambda fleet: fleet.PauseRollout, rollout_id, reason)
 
 
 @click.command("resume")
@@ -32,9 +34,7 @@ def pause(common: Common, rollout_id: str, *, reason: str) -> None:
 @click.pass_obj
 def resume(common: Common, rollout_id: str, *, reason: str) -> None:
     """Go on with rollout ID after a pause or a halt."""
-    with session(common, fleet=True) as opened:
-        answer = opened.call(opened.fleet.ResumeRollout, pb.ChangeRolloutRequest(id=rollout_id, reason=reason))
-    show(common, answer, lambda a: render.progress(a.rollout))
+    _change(common, lambda fleet: fleet.ResumeRollout, rollout_id, reason)
 
 
 @click.command("abort")
@@ -44,6 +44,17 @@ def resume(common: Common, rollout_id: str, *, reason: str) -> None:
 @click.pass_obj
 def abort(common: Common, rollout_id: str, *, reason: str) -> None:
     """Stop rollout ID for good."""
+    _change(common, lambda fleet: fleet.AbortRollout, rollout_id, reason)
+
+
+def _change(
+    common: Common,
+    call_of: Callable[
+        [FleetServiceStub], grpc.UnaryUnaryMultiCallable[pb.ChangeRolloutRequest, pb.ChangeRolloutResponse]
+    ],
+    rollout_id: str,
+    reason: str,
+) -> None:
     with session(common, fleet=True) as opened:
-        answer = opened.call(opened.fleet.AbortRollout, pb.ChangeRolloutRequest(id=rollout_id, reason=reason))
+        answer = opened.call(call_of(opened.fleet), pb.ChangeRolloutRequest(id=rollout_id, reason=reason))
     show(common, answer, lambda a: render.progress(a.rollout))
